@@ -9,6 +9,9 @@ public sealed class Bus
     private readonly PortRange?[] _ports = new PortRange?[0x10000];
     private readonly List<MmioRange> _mmio = [];
 
+    /// <summary>The machine lock: every device access, timer callback and interrupt hand-over happens under it. Accesses through the bus take it themselves.</summary>
+    public Lock Gate { get; } = new();
+
     /// <summary>Puts a device behind <paramref name="count"/> ports from <paramref name="first"/> on.</summary>
     public void MapPorts(ushort first, int count, IPortDevice device, string name)
     {
@@ -31,17 +34,28 @@ public sealed class Bus
         _mmio.Add(new MmioRange(start, start + length, device, name));
     }
 
-    public uint ReadPort(ushort port, int size) =>
-        _ports[port] is { } range ? range.Device.ReadPort(port - range.First, size) : uint.MaxValue >> (32 - size * 8);
+    public uint ReadPort(ushort port, int size)
+    {
+        if (_ports[port] is not { } range)
+            return uint.MaxValue >> (32 - size * 8);
+        lock (Gate)
+            return range.Device.ReadPort(port - range.First, size);
+    }
 
-    public void WritePort(ushort port, int size, uint value) =>
-        _ports[port]?.Device.WritePort(port - _ports[port]!.First, size, value);
+    public void WritePort(ushort port, int size, uint value)
+    {
+        if (_ports[port] is not { } range)
+            return;
+        lock (Gate)
+            range.Device.WritePort(port - range.First, size, value);
+    }
 
     public ulong ReadMmio(ulong address, int size)
     {
         foreach (MmioRange range in _mmio)
             if (address >= range.Start && address < range.End)
-                return range.Device.ReadMmio(address - range.Start, size);
+                lock (Gate)
+                    return range.Device.ReadMmio(address - range.Start, size);
         return ulong.MaxValue >> (64 - size * 8);
     }
 
@@ -50,7 +64,8 @@ public sealed class Bus
         foreach (MmioRange range in _mmio)
             if (address >= range.Start && address < range.End)
             {
-                range.Device.WriteMmio(address - range.Start, size, value);
+                lock (Gate)
+                    range.Device.WriteMmio(address - range.Start, size, value);
                 return;
             }
     }

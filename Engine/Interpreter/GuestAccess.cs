@@ -1,0 +1,76 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Godwit.Engine.Cpu;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>One entry of the software TLB. A tag is the page's linear address; an invalid tag has low bits set and matches nothing.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 32)]
+public unsafe struct TlbEntry
+{
+    public const ulong Invalid = 1;
+    public const int Count = 4096;
+
+    public ulong ReadTag;
+    public ulong WriteTag;
+
+    /// <summary>Host address = linear address + addend.</summary>
+    public ulong Addend;
+
+    /// <summary>Guest physical address of the page.</summary>
+    public ulong Physical;
+}
+
+/// <summary>
+/// How instructions reach memory: the software TLB when it hits, paging, MMIO and page crossing when it does not.
+/// False means that a fault is recorded in the context; nothing has been stored then.
+/// </summary>
+public static unsafe partial class GuestAccess
+{
+    /// <summary>The linear address of an op's memory operand: base + index * scale + displacement, cut to the address size, plus the segment's base.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Address(VcpuContext* c, Op* op)
+    {
+        byte* context = (byte*)c;
+        ulong offset = *(ulong*)(context + op->Base) + (*(ulong*)(context + op->Index) << op->Scale) + op->Displacement;
+        if (op->AddressSize != 8)
+            offset = op->AddressSize == 4 ? (uint)offset : (ushort)offset;
+        return offset + *(ulong*)(context + op->SegmentBase);
+    }
+
+    /// <summary>Reads a value of 1 to 32 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Load<T>(VcpuContext* c, ulong address, out T value)
+        where T : unmanaged
+    {
+        TlbEntry* entry = (TlbEntry*)c->Tlb + ((address >> 12) & (TlbEntry.Count - 1));
+        if (entry->ReadTag == ((address + (ulong)sizeof(T) - 1) & ~0xffful))
+        {
+            value = Unsafe.ReadUnaligned<T>((void*)(address + entry->Addend));
+            return true;
+        }
+        return LoadSlow(c, address, out value);
+    }
+
+    /// <summary>Writes a value of 1 to 32 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Store<T>(VcpuContext* c, ulong address, T value)
+        where T : unmanaged
+    {
+        TlbEntry* entry = (TlbEntry*)c->Tlb + ((address >> 12) & (TlbEntry.Count - 1));
+        if (entry->WriteTag == ((address + (ulong)sizeof(T) - 1) & ~0xffful))
+        {
+            Unsafe.WriteUnaligned((void*)(address + entry->Addend), value);
+            return true;
+        }
+        return StoreSlow(c, address, value);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool LoadSlow<T>(VcpuContext* c, ulong address, out T value)
+        where T : unmanaged => throw new NotImplementedException();
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool StoreSlow<T>(VcpuContext* c, ulong address, T value)
+        where T : unmanaged => throw new NotImplementedException();
+}

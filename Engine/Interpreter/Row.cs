@@ -6,7 +6,7 @@ namespace Godwit.Engine.Interpreter;
 /// <summary>A pointer to the code that executes an op.</summary>
 public readonly unsafe struct Handler(delegate*<VcpuContext*, Op*, Op*> pointer)
 {
-    public readonly delegate*<VcpuContext*, Op*, Op*> Pointer = pointer;
+    public delegate*<VcpuContext*, Op*, Op*> Pointer { get; } = pointer;
 
     /// <summary>No handler: the form does not exist (#UD).</summary>
     public bool IsNone => Pointer == null;

@@ -2,9 +2,12 @@ using System.Runtime.InteropServices;
 
 namespace Godwit.Engine.Host;
 
-/// <summary>A memfd of fixed size, mapped shared and read-write into this process.</summary>
+/// <summary>A memfd of fixed size, mapped shared and read-write into this process. Parts never touched, or punched out, are holes and use no memory.</summary>
 public sealed unsafe class GuestRamMapping : IDisposable
 {
+    // struct stat of the x86-64 Linux ABI: 144 bytes, st_blocks (units of 512 bytes) at 64.
+    private const int StatusBytes = 144, BlocksOffset = 64, BlockBytes = 512;
+
     private readonly int _fd;
     private byte* _base;
 
@@ -29,6 +32,46 @@ public sealed unsafe class GuestRamMapping : IDisposable
     /// <summary>The memfd.</summary>
     public int FileDescriptor => _fd;
 
+    /// <summary>Bytes of memory that the memfd holds now; holes not counted.</summary>
+    public long AllocatedBytes
+    {
+        get
+        {
+            byte* status = stackalloc byte[StatusBytes];
+            if (Native.Fstat(_fd, status) != 0)
+                throw Error("fstat");
+            return *(long*)(status + BlocksOffset) * BlockBytes;
+        }
+    }
+
+    /// <summary>
+    /// The first byte at or after <paramref name="from"/> that is not in a hole; -1 where only a hole follows. Never
+    /// touches the memory: a load from a hole would allocate it.
+    /// </summary>
+    public long SeekData(long from)
+    {
+        if ((ulong)from >= Size)
+            return -1;
+        long found = Native.Lseek(_fd, from, Native.SEEK_DATA);
+        if (found >= 0)
+            return found;
+        return Marshal.GetLastPInvokeError() == Native.ENXIO ? -1 : throw Error("lseek SEEK_DATA");
+    }
+
+    /// <summary>The first byte at or after <paramref name="from"/> that is in a hole; the size where none is.</summary>
+    public long SeekHole(long from)
+    {
+        long found = Native.Lseek(_fd, from, Native.SEEK_HOLE);
+        return found >= 0 ? found : throw Error("lseek SEEK_HOLE");
+    }
+
+    /// <summary>Gives the memory of whole pages back; they read as zeros from then on.</summary>
+    public void PunchHole(long offset, long length)
+    {
+        if (Native.Fallocate(_fd, Native.FALLOC_FL_PUNCH_HOLE | Native.FALLOC_FL_KEEP_SIZE, offset, length) != 0)
+            throw Error("fallocate PUNCH_HOLE");
+    }
+
     public void Dispose()
     {
         if (_base == null)
@@ -38,10 +81,13 @@ public sealed unsafe class GuestRamMapping : IDisposable
         _base = null;
     }
 
+    private InvalidOperationException Error(string call) =>
+        new($"{call} on {Size >> 20} MiB guest memory: {Marshal.GetLastPInvokeErrorMessage()}");
+
     private InvalidOperationException Failed(string call)
     {
-        string message = $"{call} of {Size >> 20} MiB guest memory: {Marshal.GetLastPInvokeErrorMessage()}";
+        InvalidOperationException error = Error(call);
         _ = Native.Close(_fd);
-        return new InvalidOperationException(message);
+        return error;
     }
 }

@@ -31,6 +31,10 @@ internal static unsafe partial class Native
     [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
     internal static partial long Lseek(int fd, long offset, int whence);
 
+    /// <summary>Fills a struct stat of 144 bytes.</summary>
+    [LibraryImport("libc", EntryPoint = "fstat", SetLastError = true)]
+    internal static partial int Fstat(int fd, byte* status);
+
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     internal static partial int Close(int fd);
 

@@ -44,3 +44,12 @@ public readonly record struct PageNumber(ulong Value)
 
     public override string ToString() => $"page 0x{Value:x}";
 }
+
+/// <summary>A run of pages.</summary>
+public readonly record struct PageRange(PageNumber First, int Count)
+{
+    /// <summary>The page after the last one.</summary>
+    public PageNumber End => new(First.Value + (ulong)Count);
+
+    public override string ToString() => $"pages 0x{First.Value:x} to 0x{End.Value:x}";
+}

@@ -13,7 +13,7 @@ public enum Access
 
 /// <summary>
 /// The guest's RAM: one memfd mapping, contiguous from guest physical address 0. Pages never touched are holes of the
-/// memfd and cost nothing. Writers follow the order of docs/migration.md: store first, then mark.
+/// memfd, read as zeros and cost nothing. How writing, marking and collecting are ordered: docs/memory.md.
 /// </summary>
 public sealed unsafe class GuestMemory : IDisposable
 {
@@ -22,27 +22,34 @@ public sealed unsafe class GuestMemory : IDisposable
     /// <summary>Maps <paramref name="bytes"/> of RAM, a positive multiple of the page size.</summary>
     public GuestMemory(ulong bytes)
     {
-        if (bytes == 0 || bytes % PageNumber.Size != 0)
-            throw new ArgumentOutOfRangeException(nameof(bytes), bytes, "guest memory must be a positive multiple of 4096 bytes");
+        if (bytes == 0 || bytes % PageNumber.Size != 0 || bytes >> PageNumber.Shift > int.MaxValue)
+            throw new ArgumentOutOfRangeException(nameof(bytes), bytes, "guest memory must be a positive multiple of 4096 bytes, less than 8 TiB");
         _ram = new GuestRamMapping(bytes);
+        PageCount = (int)(bytes >> PageNumber.Shift);
         Dirty = new DirtyLog(PageCount);
+        Code = new CodePages(PageCount);
     }
 
     /// <summary>Bytes of RAM.</summary>
     public ulong Size => _ram.Size;
 
     /// <summary>Pages of RAM.</summary>
-    public int PageCount => (int)(Size >> PageNumber.Shift);
+    public int PageCount { get; }
 
-    /// <summary>Which pages were written, by session.</summary>
+    /// <summary>Which pages were written, by session, and which are free.</summary>
     public DirtyLog Dirty { get; }
 
-    /// <summary>The memfd, for hole-aware scans.</summary>
-    internal GuestRamMapping Ram => _ram;
+    /// <summary>Pages from which code was decoded.</summary>
+    public CodePages Code { get; }
+
+    /// <summary>Bytes of host memory that the RAM uses now; holes not counted.</summary>
+    public long ResidentBytes => _ram.AllocatedBytes;
 
     /// <summary>
     /// The host address of a RAM page, or null where there is no RAM. With <see cref="Access.Write"/> the page is
-    /// marked dirty in every open session; the pointer may be kept until the next safe point and no longer.
+    /// marked dirty in every open session, before the store; therefore only a thread attached as
+    /// <see cref="IDirtyWriter"/> may ask for it, and keep the pointer until its next safe point and no longer.
+    /// Everybody else writes by <see cref="TryWrite"/>. A load from a hole allocates the page.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte* Resolve(PageNumber page, Access access)
@@ -50,7 +57,7 @@ public sealed unsafe class GuestMemory : IDisposable
         if (page.Value >= (ulong)PageCount)
             return null;
         if (access == Access.Write)
-            Dirty.Mark(page);
+            Dirty.MarkBeforeStore(page);
         return _ram.Base + (page.Value << PageNumber.Shift);
     }
 
@@ -66,7 +73,10 @@ public sealed unsafe class GuestMemory : IDisposable
         return true;
     }
 
-    /// <summary>Copies to RAM as a device or loader does, marking after the store; false (and nothing stored) where the range is not all RAM.</summary>
+    /// <summary>
+    /// Copies to RAM as a device or loader does, from any thread: stores, then marks, then tells who holds code decoded
+    /// from there. False (and nothing stored) where the range is not all RAM.
+    /// </summary>
     public bool TryWrite(GuestPhysicalAddress address, ReadOnlySpan<byte> source)
     {
         if (!Contains(address, (ulong)source.Length))
@@ -76,9 +86,48 @@ public sealed unsafe class GuestMemory : IDisposable
         source.CopyTo(new Span<byte>(_ram.Base + address.Value, source.Length));
         ulong last = (address.Value + (ulong)source.Length - 1) >> PageNumber.Shift;
         for (ulong page = address.Page.Value; page <= last; page++)
-            Dirty.Mark(new PageNumber(page));
+            Written(new PageNumber(page));
         return true;
     }
 
+    /// <summary>Makes the pages zero by giving their memory back. A write like any other: marked, and told to code holders.</summary>
+    public void Discard(PageRange range)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(range.Count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(range.First.Value, (ulong)(PageCount - range.Count));
+        if (range.Count == 0)
+            return;
+        _ram.PunchHole((long)range.First.Address.Value, (long)range.Count << PageNumber.Shift);
+        for (ulong page = range.First.Value; page < range.End.Value; page++)
+            Written(new PageNumber(page));
+    }
+
+    /// <summary>Whether the page holds memory. A hole is a zero page and must not be read to find that out: reading allocates it.</summary>
+    public bool IsAllocated(PageNumber page) =>
+        page.Value < (ulong)PageCount && _ram.SeekData((long)page.Address.Value) == (long)page.Address.Value;
+
+    /// <summary>
+    /// The allocated runs of pages, ascending, found as they are asked for. A page allocated behind the walk is not
+    /// seen; a dirty session opened before the walk has it.
+    /// </summary>
+    public IEnumerable<PageRange> AllocatedExtents()
+    {
+        long from = 0;
+        while ((from = _ram.SeekData(from)) >= 0)
+        {
+            // The memfd's unit is the page, but nothing promises that offsets come back aligned.
+            ulong first = (ulong)from >> PageNumber.Shift;
+            from = _ram.SeekHole(from);
+            ulong end = Math.Min(((ulong)from + PageNumber.Size - 1) >> PageNumber.Shift, (ulong)PageCount);
+            yield return new PageRange(new PageNumber(first), (int)(end - first));
+        }
+    }
+
     public void Dispose() => _ram.Dispose();
+
+    private void Written(PageNumber page)
+    {
+        Dirty.Mark(page); // passes a fence
+        Code.Written(page);
+    }
 }

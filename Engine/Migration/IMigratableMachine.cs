@@ -61,6 +61,3 @@ public interface IGuestHandshake
     /// <summary>Takes the pages the guest has declared free since the session opened and has not written since; see DirtySession.</summary>
     event Action<IReadOnlyList<PageRange>>? PagesFreed;
 }
-
-/// <summary>A run of pages.</summary>
-public readonly record struct PageRange(PageNumber First, int Count);

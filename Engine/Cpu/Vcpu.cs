@@ -57,6 +57,12 @@ public sealed unsafe class Vcpu : IDisposable
 
     public IVcpuServices Services { get; }
 
+    /// <summary>The running back end's translation cache; set by the back end when it is attached.</summary>
+    public ITranslationCache Translations { get; set; } = NoCaches.Instance;
+
+    /// <summary>The running back end's decoded code; set by the back end when it is attached.</summary>
+    public ICodeWatcher Code { get; set; } = NoCaches.Instance;
+
     /// <summary>The vCPU that a context belongs to.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vcpu Of(VcpuContext* context) => Unsafe.As<Vcpu>(GCHandle.FromIntPtr(context->Owner).Target!);

@@ -1,0 +1,53 @@
+using Godwit.Engine.Memory;
+
+namespace Godwit.Engine.Cpu;
+
+/// <summary>
+/// A back end's cache of address translations, told by the instructions that change what it may hold. The default
+/// caches nothing. Changes of mode or privilege need no call: a handler that makes one leaves the dispatch loop.
+/// </summary>
+public interface ITranslationCache
+{
+    /// <summary>Drops every translation, global ones included (CR0, CR4, EFER changes).</summary>
+    void FlushAll();
+
+    /// <summary>Drops the translations that are not global (a write of CR3, a task switch).</summary>
+    void FlushNonGlobal();
+
+    /// <summary>Drops the translation of one page, global or not (INVLPG).</summary>
+    void FlushPage(ulong linear);
+}
+
+/// <summary>A back end's cache of decoded code. Whoever stores to guest memory on the vCPU's thread tells it. The default holds none.</summary>
+public interface ICodeWatcher
+{
+    /// <summary>Whether code of the page has been decoded.</summary>
+    bool IsCode(PageNumber page);
+
+    /// <summary>Bytes of a code page were stored. They lie in one page.</summary>
+    void Written(GuestPhysicalAddress address, int length);
+}
+
+/// <summary>The hooks of a vCPU whose back end caches nothing.</summary>
+internal sealed class NoCaches : ITranslationCache, ICodeWatcher
+{
+    public static NoCaches Instance { get; } = new();
+
+    public void FlushAll()
+    {
+    }
+
+    public void FlushNonGlobal()
+    {
+    }
+
+    public void FlushPage(ulong linear)
+    {
+    }
+
+    public bool IsCode(PageNumber page) => false;
+
+    public void Written(GuestPhysicalAddress address, int length)
+    {
+    }
+}

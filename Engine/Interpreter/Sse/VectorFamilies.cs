@@ -1,0 +1,15 @@
+namespace Godwit.Engine.Interpreter.Sse;
+
+/// <summary>The MMX and SSE families, united for the instruction table.</summary>
+internal static class VectorFamilies
+{
+    public static readonly Row[] All =
+    [
+        .. Moves.Rows,
+        .. PackedInteger.Rows,
+        .. PackedBits.Rows,
+        .. Shuffles.Rows,
+        .. StateImage.Rows,
+        .. Hints.Rows,
+    ];
+}

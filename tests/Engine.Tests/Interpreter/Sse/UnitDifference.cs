@@ -1,0 +1,75 @@
+using Iced.Intel;
+
+namespace Godwit.Engine.Tests.Interpreter.Sse;
+
+/// <summary>Compares what the host and the interpreter made of one instruction.</summary>
+internal static unsafe class UnitDifference
+{
+    private const ulong StatusFlags = 0x8d5;
+
+    /// <summary>Null where the states agree; otherwise what differs, with the operands.</summary>
+    public static string? Between(Instruction instruction, UnitState* expected, UnitState* actual)
+    {
+        byte* before = expected->Before;
+        string context = $" (mxcsr before 0x{*(uint*)(before + 24):x4}, operands {Operand(instruction, 0, expected)}, {Operand(instruction, 1, expected)})";
+        for (int i = 0; i < 32; i++)
+        {
+            ulong want = *(ulong*)(expected->After + 160 + 8 * i), got = *(ulong*)(actual->After + 160 + 8 * i);
+            if (want != got && !Tolerated(instruction.Mnemonic, want, got))
+                return $"xmm{i / 2} half {i & 1}: host 0x{want:x16}, interpreter 0x{got:x16}{context}";
+        }
+        uint wantControl = *(uint*)(expected->After + 24), gotControl = *(uint*)(actual->After + 24);
+        if (wantControl != gotControl)
+            return $"mxcsr: host 0x{wantControl:x}, interpreter 0x{gotControl:x}{context}";
+        for (int i = 0; i < 4; i++)
+        {
+            if (expected->General[i] != actual->General[i])
+                return $"general register {i}: host 0x{expected->General[i]:x}, interpreter 0x{actual->General[i]:x}{context}";
+        }
+        if (((expected->Rflags ^ actual->Rflags) & StatusFlags) != 0)
+            return $"flags: host 0x{expected->Rflags:x}, interpreter 0x{actual->Rflags:x}{context}";
+        if (!new Span<byte>(expected->Operand, UnitState.MemorySize).SequenceEqual(new Span<byte>(actual->Operand, UnitState.MemorySize)))
+            return $"memory: host 0x{*(UInt128*)expected->Operand:x32}, interpreter 0x{*(UInt128*)actual->Operand:x32}{context}";
+        return X87(expected, actual);
+    }
+
+    private static string? X87(UnitState* expected, UnitState* actual)
+    {
+        byte* want = expected->After, got = actual->After;
+        if (*(uint*)want != *(uint*)got || want[4] != got[4])
+            return $"x87 control, status, tag: host {*(ushort*)want:x4} {*(ushort*)(want + 2):x4} {want[4]:x2}, interpreter {*(ushort*)got:x4} {*(ushort*)(got + 2):x4} {got[4]:x2}";
+        for (int i = 0; i < 8; i++)
+        {
+            ulong wantLow = *(ulong*)(want + 32 + 16 * i), gotLow = *(ulong*)(got + 32 + 16 * i);
+            ushort wantHigh = *(ushort*)(want + 40 + 16 * i), gotHigh = *(ushort*)(got + 40 + 16 * i);
+            if (wantLow != gotLow || wantHigh != gotHigh)
+                return $"st{i}: host {wantHigh:x4} {wantLow:x16}, interpreter {gotHigh:x4} {gotLow:x16}";
+        }
+        return null;
+    }
+
+    // RCPPS and RSQRTPS: relative error at most 1.5 * 2^-12 (Intel SDM 2B), against the host's equally approximate result.
+    private static bool Tolerated(Mnemonic mnemonic, ulong want, ulong got) =>
+        mnemonic is Mnemonic.Rcpps or Mnemonic.Rcpss or Mnemonic.Rsqrtps or Mnemonic.Rsqrtss
+        && Near((uint)want, (uint)got) && Near((uint)(want >> 32), (uint)(got >> 32));
+
+    private static bool Near(uint want, uint got)
+    {
+        float w = BitConverter.UInt32BitsToSingle(want), g = BitConverter.UInt32BitsToSingle(got);
+        return want == got || Math.Abs(w - (double)g) <= Math.Abs((double)w) * 3 / 4096;
+    }
+
+    private static string Operand(Instruction instruction, int index, UnitState* state)
+    {
+        if (index >= instruction.OpCount)
+            return "none";
+        if (instruction.GetOpKind(index) == OpKind.Memory)
+            return $"[{*(UInt128*)state->Operand:x32}]";
+        if (instruction.GetOpKind(index) != OpKind.Register)
+            return "immediate";
+        Register register = instruction.GetOpRegister(index);
+        if (register is >= Register.XMM0 and <= Register.XMM15)
+            return $"{*(UInt128*)(state->Before + 160 + 16 * (register - Register.XMM0)):x32}";
+        return register.ToString();
+    }
+}

@@ -7,7 +7,10 @@ namespace Godwit.Engine.Paravirt;
 /// One vCPU's KVM paravirtual MSRs: wall clock, system time and PV EOI (Linux Documentation/virt/kvm/x86/msr.rst). Used
 /// with the machine lock held. An address outside RAM is remembered but nothing is ever written to it.
 /// </summary>
-public sealed class KvmMsrs(GuestMemory memory, IGuestClock clock) : ISavedState<KvmMsrsState>
+/// <param name="tscAdjust">What the guest has added to the machine's TSC (IA32_TSC_ADJUST); null for a guest that cannot.</param>
+/// <param name="settleEoi">Called before the PV EOI word changes, so that the local APIC can take its offer back.</param>
+public sealed class KvmMsrs(GuestMemory memory, IGuestClock clock, Func<ulong>? tscAdjust = null, Action? settleEoi = null)
+    : ISavedState<KvmMsrsState>
 {
     /// <summary>MSR_KVM_WALL_CLOCK, deprecated number.</summary>
     public const uint OldWallClock = 0x11;
@@ -27,7 +30,7 @@ public sealed class KvmMsrs(GuestMemory memory, IGuestClock clock) : ISavedState
     private const ulong Enabled = 1;
     private const ulong PvEoiReserved = 2;
 
-    private readonly PvclockPage _page = new(memory, clock);
+    private readonly PvclockPage _page = new(memory, clock, tscAdjust);
     private ulong _wallClock;
     private ulong _systemTime;
 
@@ -63,6 +66,7 @@ public sealed class KvmMsrs(GuestMemory memory, IGuestClock clock) : ISavedState
             case PvEoiEnable:
                 if ((value & PvEoiReserved) != 0)
                     return false;
+                settleEoi?.Invoke();
                 PvEoi.Msr = value;
                 return true;
             default:
@@ -86,7 +90,6 @@ public sealed class KvmMsrs(GuestMemory memory, IGuestClock clock) : ISavedState
         WallClock = _wallClock,
         SystemTime = _systemTime,
         PvEoi = PvEoi.Msr,
-        PvEoiOffered = PvEoi.Offered,
     };
 
     /// <inheritdoc/>
@@ -96,7 +99,7 @@ public sealed class KvmMsrs(GuestMemory memory, IGuestClock clock) : ISavedState
             throw new InvalidStateException($"KVM MSRs: PV EOI value 0x{state.PvEoi:x} has a reserved bit set");
         _wallClock = state.WallClock;
         _systemTime = state.SystemTime;
-        PvEoi.Load(state.PvEoi, state.PvEoiOffered);
+        PvEoi.Msr = state.PvEoi;
     }
 
     private GuestPhysicalAddress SystemTimeAddress => new(_systemTime & ~Enabled);

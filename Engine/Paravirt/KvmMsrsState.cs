@@ -14,8 +14,4 @@ public sealed record KvmMsrsState
 
     [Key(2)]
     public required ulong PvEoi { get; init; }
-
-    /// <summary>The guest may end the interrupt in service by clearing its flag.</summary>
-    [Key(3)]
-    public required bool PvEoiOffered { get; init; }
 }

@@ -8,7 +8,7 @@ namespace Godwit.Engine.Paravirt;
 /// kvmclock's structures in guest memory (Linux arch/x86/include/asm/pvclock-abi.h). A version is odd while its
 /// structure changes, so that a reader on another vCPU never takes a half-written one.
 /// </summary>
-internal sealed class PvclockPage(GuestMemory memory, IGuestClock clock)
+internal sealed class PvclockPage(GuestMemory memory, IGuestClock clock, Func<ulong>? tscAdjust)
 {
     /// <summary>Bytes of pvclock_vcpu_time_info.</summary>
     public const int TimeBytes = 32;
@@ -40,7 +40,7 @@ internal sealed class PvclockPage(GuestMemory memory, IGuestClock clock)
         ulong tsc = clock.Tsc;
         byte unseen = (byte)(time[FlagsOffset] & StoppedFlag);
         BinaryPrimitives.WriteUInt32LittleEndian(time[4..], 0);
-        BinaryPrimitives.WriteUInt64LittleEndian(time[8..], tsc);
+        BinaryPrimitives.WriteUInt64LittleEndian(time[8..], unchecked(tsc + (tscAdjust?.Invoke() ?? 0)));
         BinaryPrimitives.WriteUInt64LittleEndian(time[16..], (ulong)((UInt128)tsc * NanosecondsPerSecond / clock.TscHz));
         BinaryPrimitives.WriteUInt32LittleEndian(time[24..], _scale.Multiplier);
         time[28] = (byte)_scale.Shift;

@@ -161,37 +161,52 @@ public sealed class KvmMsrsTests : IDisposable
     }
 
     [Fact]
-    public void GuestEndsAnOfferedInterruptByClearingItsFlag()
+    public void GuestEndsAnInterruptByClearingItsFlag()
     {
-        Assert.False(_msrs.PvEoi.Offer());
+        Assert.False(_msrs.PvEoi.TryArm());
         _msrs.WriteMsr(KvmMsrs.PvEoiEnable, 0x1001);
-        Assert.True(_msrs.PvEoi.Offer());
+        Assert.True(_msrs.PvEoi.TryArm());
         Assert.Equal(1u, Word(0x1000));
-        Assert.False(_msrs.PvEoi.Taken());
         _memory.TryWrite(new(0x1000), [0]);
-        Assert.True(_msrs.PvEoi.Taken());
-        Assert.False(_msrs.PvEoi.Taken());
-        Assert.False(_msrs.PvEoi.Withdraw());
+        Assert.True(_msrs.PvEoi.TryConsume());
     }
 
     [Fact]
-    public void WithdrawnOfferLeavesTheGuestToWriteTheApic()
+    public void FlagTakenBackLeavesTheGuestToWriteTheApic()
     {
         _msrs.WriteMsr(KvmMsrs.PvEoiEnable, 0x1001);
-        _msrs.PvEoi.Offer();
-        Assert.False(_msrs.PvEoi.Withdraw());
+        _msrs.PvEoi.TryArm();
+        Assert.False(_msrs.PvEoi.TryConsume());
         Assert.Equal(0u, Word(0x1000));
-        _msrs.PvEoi.Offer();
-        _memory.TryWrite(new(0x1000), [0]);
-        Assert.True(_msrs.PvEoi.Withdraw());
     }
 
     [Fact]
-    public void PvEoiOutsideRamIsNeverOffered()
+    public void ApicSettlesWithTheOldWordBeforeTheGuestNamesANewOne()
+    {
+        List<ulong> settled = [];
+        KvmMsrs msrs = null!;
+        msrs = new KvmMsrs(_memory, _clock, settleEoi: () => settled.Add(msrs.PvEoi.Msr));
+        msrs.WriteMsr(KvmMsrs.PvEoiEnable, 0x1001);
+        msrs.WriteMsr(KvmMsrs.PvEoiEnable, 0x2001);
+        Assert.Equal([0ul, 0x1001ul], settled);
+    }
+
+    [Fact]
+    public void PvEoiOutsideRamIsNeverArmedNorTakenForCleared()
     {
         _msrs.WriteMsr(KvmMsrs.PvEoiEnable, Ram | 1);
-        Assert.False(_msrs.PvEoi.Offer());
-        Assert.False(_msrs.PvEoi.Offered);
+        Assert.False(_msrs.PvEoi.TryArm());
+        Assert.False(_msrs.PvEoi.TryConsume());
+    }
+
+    [Fact]
+    public void TscThatTheGuestHasMovedGivesTheSameTime()
+    {
+        _clock.Tsc = 5_000_000_000;
+        KvmMsrs msrs = new(_memory, _clock, tscAdjust: () => 1_000_000);
+        msrs.WriteMsr(KvmMsrs.SystemTime, Page | 1);
+        _clock.Tsc += 1_000_000; // the guest's RDTSC
+        Assert.Equal(2_000_000_000ul, GuestNanoseconds());
     }
 
     [Fact]
@@ -200,7 +215,6 @@ public sealed class KvmMsrsTests : IDisposable
         _msrs.WriteMsr(KvmMsrs.SystemTime, Page | 1);
         _msrs.WriteMsr(KvmMsrs.WallClock, 0x7000);
         _msrs.WriteMsr(KvmMsrs.PvEoiEnable, 0x1001);
-        _msrs.PvEoi.Offer();
         KvmMsrs target = new(_memory, _clock);
         target.LoadState(_msrs.SaveState());
         Assert.Equal(_msrs.SaveState(), target.SaveState());

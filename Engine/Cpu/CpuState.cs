@@ -38,6 +38,9 @@ public unsafe struct CpuState
 
     public ulong Pat, TscAux, MiscEnable;
 
+    /// <summary>IA32_SPEC_CTRL and IA32_MTRR_DEF_TYPE: held for the guest; neither changes how it runs.</summary>
+    public ulong SpecControl, MtrrDefaultType;
+
     /// <summary>What the guest wrote to IA32_TSC_ADJUST and, through IA32_TSC, added to the machine's TSC.</summary>
     public ulong TscAdjust;
 

@@ -47,6 +47,9 @@ public sealed unsafe class Vcpu : IDisposable
 
     public VcpuContext* Context { get; private set; }
 
+    /// <summary>The vCPU's number in its machine, from 0; its initial APIC ID.</summary>
+    public int Index { get; init; }
+
     public GuestMemory Memory { get; }
 
     public Bus Bus { get; }

@@ -3,11 +3,11 @@ using Godwit.Engine.Devices;
 namespace Godwit.Engine.Paravirt;
 
 /// <summary>
-/// The doorbell port. Only a 4-byte OUT is a hypercall; reads give all ones, as a port with no device. After the OUT the
-/// vCPU asks <see cref="Hypercalls.IsParked"/> before it enters guest code again.
+/// The doorbell port. Only a 4-byte OUT is a hypercall; reads give all ones, as a port with no device.
 /// </summary>
 /// <param name="currentVcpu">The vCPU whose instruction is at the bus.</param>
-public sealed class HypercallDoorbell(Hypercalls hypercalls, Func<IHypercallContext> currentVcpu) : IPortDevice
+/// <param name="parked">Makes that vCPU leave guest code after the instruction.</param>
+public sealed class HypercallDoorbell(Hypercalls hypercalls, Func<IHypercallContext> currentVcpu, Action parked) : IPortDevice
 {
     /// <inheritdoc/>
     public uint ReadPort(int offset, int size) => uint.MaxValue >> (32 - size * 8);
@@ -21,6 +21,7 @@ public sealed class HypercallDoorbell(Hypercalls hypercalls, Func<IHypercallCont
         // OUTSD brings its value from memory; only OUT from EAX is a call.
         if ((uint)vcpu.Rax != value)
             return;
-        hypercalls.Call(vcpu);
+        if (hypercalls.Call(vcpu) == HypercallOutcome.Parked)
+            parked();
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Godwit.Engine.Devices.Interrupts;
 using Godwit.Engine.Memory;
 
 namespace Godwit.Engine.Paravirt;
@@ -7,7 +8,7 @@ namespace Godwit.Engine.Paravirt;
 /// The guest's PV EOI flag: bit 0 of a 4-byte word named by MSR_KVM_PV_EOI_EN. The local APIC sets it when an interrupt
 /// may end without a write to the APIC; the guest ends the interrupt by clearing it.
 /// </summary>
-public sealed class PvEoiFlag(GuestMemory memory)
+public sealed class PvEoiFlag(GuestMemory memory) : IPvEoi
 {
     private const ulong Enabled = 1;
     private const uint Pending = 1;
@@ -15,13 +16,10 @@ public sealed class PvEoiFlag(GuestMemory memory)
     /// <summary>The MSR's value: bit 0 enabled, bits 63 to 2 the flag's address.</summary>
     public ulong Msr { get; internal set; }
 
-    /// <summary>Sets the flag; false where the guest has not asked for it or its word is not RAM.</summary>
+    /// <inheritdoc/>
     public bool TryArm() => (Msr & Enabled) != 0 && Write(Pending);
 
-    /// <summary>
-    /// Takes an armed flag back: true when the guest had cleared it, which is its end of interrupt. Otherwise clears it
-    /// and returns false, and the guest will write the EOI register. A word that cannot be read counts as not cleared.
-    /// </summary>
+    /// <inheritdoc/>
     public bool TryConsume()
     {
         Span<byte> word = stackalloc byte[sizeof(uint)];

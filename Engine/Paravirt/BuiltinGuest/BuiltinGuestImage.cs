@@ -4,8 +4,7 @@ using Godwit.Engine.Memory;
 namespace Godwit.Engine.Paravirt.BuiltinGuest;
 
 /// <summary>
-/// The built-in guest, ready to be copied to RAM. The CPU enters it in 64-bit mode: CR0 PE, NE, WP, PG; CR4 PAE; EFER
-/// LME, LMA; CR3 = <see cref="PageTables"/>; RIP = <see cref="Entry"/>; flat 64-bit code segment and flat data segments at
+/// The built-in guest, ready to be copied to RAM. The CPU enters it in 64-bit mode: CR0 PE, PG; CR4 PAE; EFER LME, LMA; CR3 = <see cref="PageTables"/>; RIP = <see cref="Entry"/>; flat 64-bit code segment and flat data segments at
 /// CPL 0; RFLAGS 2 (interrupts off). It expects nothing of the other registers and brings its own GDT, IDT, task and stack.
 /// </summary>
 public sealed record BuiltinGuestImage

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Godwit.Engine.Machine.Boot;
 using Godwit.Engine.Memory;
 
 namespace Godwit.Engine.Paravirt.BuiltinGuest;
@@ -55,8 +56,8 @@ internal static class BuiltinGuestTables
     /// <summary>Writes GDT, task state and both pseudo-descriptors into their page.</summary>
     public static void WriteDescriptors(Span<byte> page, ulong address, ulong idt, ulong faultStack)
     {
-        BinaryPrimitives.WriteUInt64LittleEndian(page[CodeSelector..], 0x00af_9b00_0000_ffff);
-        BinaryPrimitives.WriteUInt64LittleEndian(page[DataSelector..], 0x00cf_9300_0000_ffff);
+        BinaryPrimitives.WriteUInt64LittleEndian(page[CodeSelector..], BootDescriptors.Code64);
+        BinaryPrimitives.WriteUInt64LittleEndian(page[DataSelector..], BootDescriptors.Data);
         ulong task = address + TaskStateOffset;
         BinaryPrimitives.WriteUInt64LittleEndian(
             page[TaskSelector..],

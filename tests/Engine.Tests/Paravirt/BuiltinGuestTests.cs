@@ -1,4 +1,6 @@
 using Godwit.Engine.Machine;
+using Godwit.Engine.Machine.Boot;
+using Godwit.Engine.Memory;
 using Godwit.Engine.Paravirt.BuiltinGuest;
 using Xunit;
 
@@ -90,6 +92,23 @@ public sealed class BuiltinGuestTests
         Assert.InRange(image.Entry.Value, image.LoadAddress.Value, end - 1);
         Assert.InRange(image.PageTables.Value, image.LoadAddress.Value, end - 4096);
         Assert.Equal(0, image.PageTables.Offset);
+    }
+
+    [Fact]
+    public void LoaderPutsTheImageWhereItsEntrySays()
+    {
+        using GuestMemory memory = new(64 * MiB);
+        BootEntry entry = BuiltinGuestLoader.Load(memory, "rate=5", 1_000_000_000);
+        BuiltinGuestImage image = BuiltinGuestImage.Build(BuiltinGuestParameters.Parse("rate=5"), 64 * MiB, 1_000_000_000);
+        byte[] loaded = new byte[image.Bytes.Length];
+        Assert.True(memory.TryRead(image.LoadAddress, loaded));
+        Assert.True(image.Bytes.Span.SequenceEqual(loaded));
+        Assert.Equal((image.Entry.Value, image.PageTables.Value), (entry.Rip, entry.Cr3));
+        Span<byte> descriptor = stackalloc byte[8];
+        Assert.True(memory.TryRead(entry.Gdt + entry.CodeSelector, descriptor));
+        Assert.Equal(entry.CodeDescriptor, BitConverter.ToUInt64(descriptor));
+        Assert.True(memory.TryRead(entry.Gdt + entry.DataSelector, descriptor));
+        Assert.Equal(entry.DataDescriptor, BitConverter.ToUInt64(descriptor));
     }
 
     private static ulong Walk(BuiltinGuestImage image, ulong address)

@@ -308,7 +308,8 @@ public sealed class HypercallsTests : IDisposable
     [Fact]
     public void OnlyAFourByteOutFromEaxRingsTheDoorbell()
     {
-        HypercallDoorbell doorbell = new(_calls, () => _vcpu);
+        int parked = 0;
+        HypercallDoorbell doorbell = new(_calls, () => _vcpu, () => parked++);
         _vcpu.Rax = (uint)HypercallNumber.Log;
         doorbell.WritePort(0, 1, (uint)HypercallNumber.Log);
         doorbell.WritePort(0, 2, (uint)HypercallNumber.Log);
@@ -318,6 +319,11 @@ public sealed class HypercallsTests : IDisposable
         Assert.Single(_sink.Marks);
         Assert.Equal(0xffu, doorbell.ReadPort(0, 1));
         Assert.Equal(uint.MaxValue, doorbell.ReadPort(0, 4));
+        Assert.Equal(0, parked);
+        _calls.Announce(MigrationEvent.StopSoon);
+        _vcpu.Rax = (uint)HypercallNumber.Ready;
+        doorbell.WritePort(0, 4, (uint)HypercallNumber.Ready);
+        Assert.Equal(1, parked);
     }
 
     [Fact]

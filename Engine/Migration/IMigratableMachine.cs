@@ -16,7 +16,10 @@ public interface IMigratableMachine
     /// <summary>Stops vCPUs at an instruction boundary and devices with them; completes when nothing of the guest runs any more.</summary>
     Task PauseAsync();
 
-    /// <summary>Lets the guest run on; guest time goes on from where it stood plus <paramref name="elapsed"/>.</summary>
+    /// <summary>
+    /// Lets the guest run on; guest time goes on from where it stood plus <paramref name="elapsed"/>. Negative only where
+    /// a drill plants "clock-back": the machine then sets its clock back, as it never does otherwise.
+    /// </summary>
     void Resume(TimeSpan elapsed);
 
     /// <summary>CPU and device state as tagged sections, architectural only. Paused only; RAM is not part of it.</summary>

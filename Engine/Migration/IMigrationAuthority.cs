@@ -9,7 +9,11 @@ public interface IMigrationSourceAuthority
     /// <summary>Running(A, e) to Moving(A to B, attempt, e). False: the record was not ours; the source must not run on.</summary>
     Task<bool> BeginMoveAsync(CancellationToken cancellation);
 
-    /// <summary>Moving back to Running(A, e): the only way the source may resume. False: the target has already committed.</summary>
+    /// <summary>
+    /// Moving back to Running(A, e): the only way the source may resume. True also where the record already is
+    /// Running(A, e), as after a BeginMove whose result was not learned. False: the target has already committed. Asked
+    /// once more after the target reported running, so that the record is believed and not the stream.
+    /// </summary>
     Task<bool> AbandonMoveAsync(CancellationToken cancellation);
 
     /// <summary>After a lost link: waits until the record shows who runs. True: the target does and this copy must go; false: the source took it back and may resume.</summary>

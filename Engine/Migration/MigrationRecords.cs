@@ -47,6 +47,10 @@ public sealed record MigrationOptions
     /// <summary>A fault to plant, for drills: null, "lost-page", "double-run", "clock-back" or "console-gap".</summary>
     [Key(5)]
     public string? Inject { get; init; }
+
+    /// <summary>A peer that shows no sign of life for this long is gone. Default 10 s.</summary>
+    [Key(6)]
+    public TimeSpan SilenceLimit { get; init; } = TimeSpan.FromSeconds(10);
 }
 
 /// <summary>One copy round as it ended. Rounds count from 1; the final one, with the guest stopped, is marked.</summary>
@@ -117,6 +121,21 @@ public sealed record MigrationReport
     /// <summary>Each stage with the time since the migration began at which it was entered.</summary>
     [Key(10)]
     public required IReadOnlyList<StageEntry> Stages { get; init; }
+
+    /// <summary>
+    /// Whether the target's own measurements are in. Not so where the link was lost after the commit and the source
+    /// learned from the record that the target runs: blackout and epoch are then 0, because nobody here knows them.
+    /// </summary>
+    [Key(11)]
+    public bool TargetReported { get; init; } = true;
+
+    /// <summary>How far the guest's clock was moved on for the time it stood still.</summary>
+    [Key(12)]
+    public TimeSpan ClockAdvance { get; init; }
+
+    /// <summary>Why the copy rounds ended, one line.</summary>
+    [Key(13)]
+    public string StopReason { get; init; } = "";
 }
 
 [MessagePackObject]

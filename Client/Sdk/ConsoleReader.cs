@@ -1,0 +1,114 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Client;
+
+/// <summary>A place in a VM's console: offsets count from the boot that the epoch names. The default is the oldest byte kept.</summary>
+/// <param name="BootEpoch">0: the present boot, whichever it is.</param>
+public readonly record struct ConsolePosition(long BootEpoch, long Offset);
+
+/// <summary>Follows a console over migrations: asks the silo that owns the VM, refuses what a stale copy says, and goes on at the offset it has.</summary>
+internal sealed class ConsoleReader
+{
+    private const int MaxRead = 64 * 1024;
+    private static readonly TimeSpan _wait = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(20);
+
+    private readonly GodwitClient _client;
+    private readonly string _vm;
+    private readonly HostCalls _hosts;
+
+    public ConsoleReader(GodwitClient client, string vm)
+    {
+        _client = client;
+        _vm = vm;
+        _hosts = new HostCalls(client, vm);
+    }
+
+    public async IAsyncEnumerable<ConsoleSegment> ReadAsync(ConsolePosition from, bool follow, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var (boot, offset) = (from.BootEpoch, from.Offset);
+        long epoch = 0;
+        while (true)
+        {
+            var segment = await AskAsync(offset, epoch, follow ? _wait : TimeSpan.Zero, cancellation);
+            if (segment is null)
+            {
+                yield break;
+            }
+
+            epoch = segment.Epoch;
+            if (boot != 0 && segment.BootEpoch != boot && offset != 0)
+            {
+                // Started anew: its console begins at 0 again.
+                (boot, offset) = (segment.BootEpoch, 0);
+                continue;
+            }
+
+            boot = segment.BootEpoch;
+            if (segment.Bytes.Length > 0)
+            {
+                yield return segment;
+                offset = segment.Offset + segment.Bytes.Length;
+            }
+            else if (segment.Ended || !follow)
+            {
+                yield break;
+            }
+        }
+    }
+
+    /// <summary>The owner's answer; null where the VM is stopped and its console gone with its silo.</summary>
+    private async Task<ConsoleSegment?> AskAsync(long offset, long epoch, TimeSpan wait, CancellationToken cancellation)
+    {
+        var since = Stopwatch.GetTimestamp();
+        using var pause = new PeriodicTimer(_pause);
+        while (true)
+        {
+            var location = await _hosts.LocateAsync(cancellation);
+            if (location.SiloAddress is not { } address)
+            {
+                throw new GodwitException(ClusterError.WrongState, $"VM \"{_vm}\" was never started: it has no console.");
+            }
+
+            if (location is { Owned: false, SiloAlive: false })
+            {
+                return null;
+            }
+
+            if (location.SiloAlive && await TryAskAsync(address, offset, wait, cancellation) is { } segment && segment.Epoch >= epoch)
+            {
+                return segment;
+            }
+
+            if (!location.Owned)
+            {
+                return null;
+            }
+
+            if (Stopwatch.GetElapsedTime(since) > _patience)
+            {
+                throw new GodwitException(ClusterError.Unavailable, $"VM \"{_vm}\" is lost: its silo {location.SiloName} died; start it again.");
+            }
+
+            await pause.WaitForNextTickAsync(cancellation);
+        }
+    }
+
+    /// <summary>Null where the VM is not there (any more) or the silo does not answer.</summary>
+    private async Task<ConsoleSegment?> TryAskAsync(string address, long offset, TimeSpan wait, CancellationToken cancellation)
+    {
+        try
+        {
+            return await _client.Calls.OnceAsync(g => g.GetGrain<IHostGrain>(address).ReadConsole(_vm, offset, MaxRead, wait), cancellation);
+        }
+        catch (GodwitException e) when (e.Error is ClusterError.Moved or ClusterError.Unavailable)
+        {
+            return null;
+        }
+    }
+}

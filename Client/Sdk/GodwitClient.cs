@@ -1,0 +1,147 @@
+using System.Diagnostics;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Interfaces.Images;
+using Godwit.Grains.Interfaces.Vms;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
+using StackExchange.Redis;
+
+namespace Godwit.Client;
+
+/// <summary>A connection to a Godwit cluster. Safe for concurrent use; keep one for the life of the application.</summary>
+public sealed class GodwitClient : IAsyncDisposable
+{
+    private static readonly TimeSpan _defaultPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _retryPause = TimeSpan.FromMilliseconds(200);
+
+    private readonly IHost _host;
+
+    private GodwitClient(IHost host, string store)
+    {
+        _host = host;
+        Store = store;
+        Calls = new ClusterCalls(host.Services.GetRequiredService<IClusterClient>());
+    }
+
+    /// <summary>The store's address that was connected to.</summary>
+    public string Store { get; }
+
+    internal ClusterCalls Calls { get; }
+
+    /// <summary>
+    /// Connects to the cluster whose store is at HOST:PORT. Waits for a silo up to <paramref name="patience"/> (10 s by
+    /// default); throws <see cref="GodwitException"/> where the store or every silo is silent.
+    /// </summary>
+    public static async Task<GodwitClient> ConnectAsync(string store, TimeSpan? patience = null, CancellationToken cancellation = default)
+    {
+        var redis = RedisOptions(store);
+        await RequireStoreAsync(store, redis);
+        var until = Stopwatch.GetTimestamp() + (long)((patience ?? _defaultPatience).TotalSeconds * Stopwatch.Frequency);
+        var host = new HostBuilder()
+            .ConfigureLogging(l => l.ClearProviders())
+            .UseOrleansClient(client =>
+            {
+                client.UseRedisClustering(o => o.ConfigurationOptions = redis);
+                client.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = ("godwit", "godwit"));
+                client.Configure<GatewayOptions>(o => o.GatewayListRefreshPeriod = TimeSpan.FromSeconds(2));
+                client.UseConnectionRetryFilter((_, stop) => RetryAsync(until, stop));
+            })
+            .Build();
+        try
+        {
+            await host.StartAsync(cancellation);
+            return new GodwitClient(host, store);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            host.Dispose();
+            throw new GodwitException(ClusterError.Unavailable, $"No silo of the cluster at {store} answers; start one with \"godwit silo\".", e);
+        }
+    }
+
+    /// <summary>A VM by its name; nothing is asked of the cluster yet.</summary>
+    public Vm Vm(string name) => new(this, name);
+
+    /// <summary>All VMs by name, from their ownership records.</summary>
+    public Task<IReadOnlyList<VmSummary>> VmsAsync(CancellationToken cancellation = default) =>
+        Calls.RetryAsync(g => g.GetGrain<IClusterGrain>(0).GetVms(), cancellation);
+
+    /// <summary>The live silos with their hosts' figures; with <paramref name="all"/> also those that have left or died.</summary>
+    public Task<IReadOnlyList<SiloInfo>> SilosAsync(bool all = false, CancellationToken cancellation = default) =>
+        Calls.RetryAsync(g => g.GetGrain<IClusterGrain>(0).GetSilos(all), cancellation);
+
+    /// <summary>Uploads a boot image unless the cluster has it; returns its SHA-256 as lower-case hex.</summary>
+    public async Task<string> UploadImageAsync(ReadOnlyMemory<byte> image, IProgress<long>? uploaded = null, CancellationToken cancellation = default)
+    {
+        if (image.Length is 0 || image.Length > ImageChunk.MaxImage)
+        {
+            throw new GodwitException(ClusterError.Invalid, $"An image has 1 byte to {MemorySize.Format(ImageChunk.MaxImage)}.");
+        }
+
+        var hash = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(image.Span));
+        if (await Calls.RetryAsync(g => g.GetGrain<IImageGrain>(hash).Exists(), cancellation))
+        {
+            return hash;
+        }
+
+        for (var i = 0; (long)i * ImageChunk.Size < image.Length; i++)
+        {
+            var index = i;
+            var start = i * ImageChunk.Size;
+            var chunk = image.Slice(start, Math.Min(ImageChunk.Size, image.Length - start)).ToArray();
+            await Calls.RetryAsync(g => g.GetGrain<IImageGrain>(hash).WriteChunk(index, chunk), cancellation);
+            uploaded?.Report(start + chunk.Length);
+        }
+
+        await Calls.RetryAsync(g => g.GetGrain<IImageGrain>(hash).Complete(image.Length), cancellation);
+        return hash;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _host.StopAsync();
+        _host.Dispose();
+    }
+
+    private static ConfigurationOptions RedisOptions(string store)
+    {
+        try
+        {
+            var options = ConfigurationOptions.Parse(store);
+            options.ConnectTimeout = 3000;
+            options.AbortOnConnectFail = true;
+            return options;
+        }
+        catch (ArgumentException e)
+        {
+            throw new GodwitException(ClusterError.Invalid, $"\"{store}\" is not a store's address: write HOST:PORT.", e);
+        }
+    }
+
+    private static async Task RequireStoreAsync(string store, ConfigurationOptions options)
+    {
+        try
+        {
+            await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
+            await redis.GetDatabase().PingAsync();
+        }
+        catch (Exception e) when (e is RedisException or TimeoutException)
+        {
+            throw new GodwitException(ClusterError.Unavailable, $"No store answers at {store}; start one with \"godwit store\", or a silo, which starts it.", e);
+        }
+    }
+
+    private static async Task<bool> RetryAsync(long until, CancellationToken stop)
+    {
+        if (Stopwatch.GetTimestamp() >= until)
+        {
+            return false;
+        }
+
+        using var pause = new PeriodicTimer(_retryPause);
+        return await pause.WaitForNextTickAsync(stop);
+    }
+}

@@ -1,0 +1,73 @@
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Grains.Interfaces.Hosts;
+
+/// <summary>One silo's VM host.</summary>
+[GenerateSerializer, Alias("Godwit.HostInfo"), Immutable]
+public sealed record HostInfo
+{
+    [Id(0)]
+    public required string Name { get; init; }
+
+    /// <summary>Silo address with its generation: the host grain's key.</summary>
+    [Id(1)]
+    public required string Address { get; init; }
+
+    /// <summary>Where this silo accepts migrations, HOST:PORT.</summary>
+    [Id(2)]
+    public required string DataEndpoint { get; init; }
+
+    /// <summary>Guest memory this silo may hold, in bytes.</summary>
+    [Id(3)]
+    public required long MemoryCapacity { get; init; }
+
+    /// <summary>Of that, promised to VMs and to incoming migrations.</summary>
+    [Id(4)]
+    public required long MemoryReserved { get; init; }
+
+    [Id(5)]
+    public required IReadOnlyList<HostedVmInfo> Vms { get; init; }
+
+    [Id(6)]
+    public required int ProcessId { get; init; }
+}
+
+/// <summary>A machine that a silo holds.</summary>
+[GenerateSerializer, Alias("Godwit.HostedVmInfo"), Immutable]
+public sealed record HostedVmInfo
+{
+    [Id(0)]
+    public required string Name { get; init; }
+
+    /// <summary>The machine's phase, or "Incoming" while it is being received.</summary>
+    [Id(1)]
+    public required string Phase { get; init; }
+
+    [Id(2)]
+    public required long Epoch { get; init; }
+
+    [Id(3)]
+    public required long MemoryBytes { get; init; }
+
+    [Id(4)]
+    public required long ResidentBytes { get; init; }
+}
+
+/// <summary>A live silo as <c>silo list</c> prints it.</summary>
+[GenerateSerializer, Alias("Godwit.SiloInfo"), Immutable]
+public sealed record SiloInfo
+{
+    [Id(0)]
+    public required string Name { get; init; }
+
+    [Id(1)]
+    public required string Address { get; init; }
+
+    /// <summary>Membership's word: Active, Joining, ShuttingDown, Dead.</summary>
+    [Id(2)]
+    public required string Status { get; init; }
+
+    /// <summary>Null where the host did not answer.</summary>
+    [Id(3)]
+    public required HostInfo? Host { get; init; }
+}

@@ -1,0 +1,82 @@
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Grains.Interfaces.Hosts;
+
+/// <summary>
+/// One silo's VM host; key: the silo's address with its generation. It lives on that silo and nowhere else: calls to a
+/// silo that is gone fail instead of reaching another.
+/// </summary>
+[Alias("Godwit.IHostGrain")]
+public interface IHostGrain : IGrainWithStringKey
+{
+    [Alias("GetInfo")]
+    Task<HostInfo> GetInfo();
+
+    /// <summary>Claims the VM by its ownership record, builds its machine and runs it. Waits for a dead owner's lease.</summary>
+    [Alias("StartVm")]
+    Task StartVm(string vm);
+
+    [Alias("PauseVm")]
+    Task PauseVm(string vm);
+
+    [Alias("ResumeVm")]
+    Task ResumeVm(string vm);
+
+    [Alias("StopVm")]
+    Task StopVm(string vm);
+
+    /// <summary>Drops what is left of a VM that this host does not own (an ended machine with its console).</summary>
+    [Alias("ForgetVm")]
+    Task ForgetVm(string vm);
+
+    /// <summary>Null where this host does not hold it.</summary>
+    [Alias("GetVm")]
+    Task<HostedVmStatus?> GetVm(string vm);
+
+    /// <summary>Console bytes from an offset on; waits up to <paramref name="wait"/> for the first and then answers with none.</summary>
+    [Alias("ReadConsole")]
+    Task<ConsoleSegment> ReadConsole(string vm, long offset, int maxBytes, TimeSpan wait);
+
+    [Alias("WriteConsole")]
+    Task WriteConsole(string vm, byte[] input);
+
+    [Alias("PrepareIncoming")]
+    Task<IncomingTicket> PrepareIncoming(IncomingRequest request);
+
+    /// <summary>The source gives up an attempt that it has not sent.</summary>
+    [Alias("CancelIncoming")]
+    Task CancelIncoming(string vm, string attempt);
+
+    [Alias("StartMigration")]
+    Task<MigrationTicket> StartMigration(string vm, string targetAddress, MigrationRequest request);
+
+    /// <summary>Steps after a sequence; waits up to <paramref name="wait"/> for one.</summary>
+    [Alias("WatchMigration")]
+    Task<MigrationUpdate> WatchMigration(string job, long afterSequence, TimeSpan wait);
+
+    [Alias("CancelMigration")]
+    Task CancelMigration(string vm);
+
+    [Alias("GetRuns")]
+    Task<RunHistory> GetRuns(string vm);
+
+    /// <summary>Writes a snapshot to a file of this host's and returns its id; read it in pieces, then close it.</summary>
+    [Alias("OpenSnapshot")]
+    Task<string> OpenSnapshot(string vm);
+
+    [Alias("ReadSnapshot")]
+    Task<FilePiece> ReadSnapshot(string id, long offset, int maxBytes);
+
+    [Alias("CloseFile")]
+    Task CloseFile(string id);
+
+    [Alias("OpenUpload")]
+    Task<string> OpenUpload();
+
+    [Alias("AppendUpload")]
+    Task AppendUpload(string id, long offset, byte[] bytes);
+
+    /// <summary>Builds the VM's machine from an uploaded snapshot; it is paused. The upload is used up.</summary>
+    [Alias("RestoreVm")]
+    Task RestoreVm(string vm, string uploadId);
+}

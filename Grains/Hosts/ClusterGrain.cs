@@ -1,0 +1,57 @@
+using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Interfaces.Vms;
+using Godwit.Grains.Ownership;
+using Orleans.Concurrency;
+
+namespace Godwit.Grains.Hosts;
+
+/// <summary>Answers about the whole cluster, from membership and the store.</summary>
+[StatelessWorker, Reentrant]
+public sealed class ClusterGrain : Grain, IClusterGrain
+{
+    private readonly SiloDirectory _silos;
+    private readonly IOwnershipStore _store;
+
+    public ClusterGrain(SiloDirectory silos, IOwnershipStore store)
+    {
+        _silos = silos;
+        _store = store;
+    }
+
+    public Task<IReadOnlyList<SiloInfo>> GetSilos(bool all) => _silos.DescribeAsync(all);
+
+    public async Task<IReadOnlyList<VmSummary>> GetVms()
+    {
+        var names = await _store.ListAsync(CancellationToken.None);
+        var paused = (await _silos.HostsAsync())
+            .SelectMany(h => h.Vms.Where(v => v.Phase == "Paused").Select(v => (h.Address, v.Name)))
+            .ToHashSet();
+        var rows = await Task.WhenAll(names.Select(name => Summarize(name, paused)));
+        return [.. rows.OfType<VmSummary>()];
+    }
+
+    private async Task<VmSummary?> Summarize(string name, HashSet<(string Address, string Name)> paused)
+    {
+        var record = await _store.ReadAsync(name, CancellationToken.None);
+        var definition = await _store.ReadDefinitionAsync(name, CancellationToken.None);
+        if (record is null || definition is null)
+        {
+            return null;
+        }
+
+        return new VmSummary
+        {
+            Name = name,
+            State = record.State switch
+            {
+                OwnershipState.Stopped => VmState.Stopped,
+                OwnershipState.Moving => VmState.Migrating,
+                _ when !_silos.IsAlive(record.Owner) => VmState.Lost,
+                _ => paused.Contains((record.Owner!, name)) ? VmState.Paused : VmState.Running,
+            },
+            Silo = record.OwnerName,
+            MemoryBytes = definition.MemoryBytes,
+            Epoch = record.Epoch,
+        };
+    }
+}

@@ -1,0 +1,102 @@
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Hosts;
+using Orleans.Runtime;
+
+namespace Godwit.Grains.Hosts;
+
+/// <summary>The cluster's silos by name and address, and their hosts' own figures.</summary>
+public sealed class SiloDirectory
+{
+    private static readonly TimeSpan _answerLimit = TimeSpan.FromSeconds(5);
+
+    private readonly IClusterMembershipService _membership;
+    private readonly IGrainFactory _grains;
+
+    public SiloDirectory(IClusterMembershipService membership, IGrainFactory grains)
+    {
+        _membership = membership;
+        _grains = grains;
+    }
+
+    /// <summary>Whether membership holds this silo (an address with its generation) to be alive.</summary>
+    public bool IsAlive(string? address) =>
+        address is not null && _membership.CurrentSnapshot.Members.Values.Any(m => m.Status == SiloStatus.Active && m.SiloAddress.ToParsableString() == address);
+
+    /// <summary>A live silo by name or address; throws <see cref="ClusterException"/> where there is none or more than one.</summary>
+    public SiloRef Require(string nameOrAddress)
+    {
+        var live = Live();
+        var found = live.Where(s => s.Name == nameOrAddress || s.Address == nameOrAddress).ToList();
+        return found.Count switch
+        {
+            1 => found[0],
+            0 => throw new ClusterException(ClusterError.NotFound, $"There is no live silo \"{nameOrAddress}\" (live: {string.Join(", ", live.Select(s => s.Name))})."),
+            _ => throw new ClusterException(ClusterError.Invalid, $"{found.Count} silos are named \"{nameOrAddress}\"; give the address: {string.Join(", ", found.Select(s => s.Address))}."),
+        };
+    }
+
+    /// <summary>Active silos, by name.</summary>
+    public IReadOnlyList<SiloRef> Live() =>
+        [.. _membership.CurrentSnapshot.Members.Values
+            .Where(m => m.Status == SiloStatus.Active)
+            .Select(m => new SiloRef(m.Name, m.SiloAddress.ToParsableString()))
+            .OrderBy(s => s.Name, StringComparer.Ordinal)
+            .ThenBy(s => s.Address, StringComparer.Ordinal)];
+
+    /// <summary>All silos that membership knows, with what the live ones say of themselves.</summary>
+    public async Task<IReadOnlyList<SiloInfo>> DescribeAsync(bool all)
+    {
+        var members = _membership.CurrentSnapshot.Members.Values
+            .Where(m => all || m.Status is SiloStatus.Active or SiloStatus.Joining or SiloStatus.ShuttingDown)
+            .OrderBy(m => m.Name, StringComparer.Ordinal);
+        return await Task.WhenAll(members.Select(async m =>
+        {
+            var address = m.SiloAddress.ToParsableString();
+            return new SiloInfo
+            {
+                Name = m.Name,
+                Address = address,
+                Status = m.Status.ToString(),
+                Host = m.Status == SiloStatus.Active ? await AskAsync(address) : null,
+            };
+        }));
+    }
+
+    /// <summary>Figures of the live hosts that answer in time.</summary>
+    public async Task<IReadOnlyList<HostInfo>> HostsAsync()
+    {
+        var answers = await Task.WhenAll(Live().Select(s => AskAsync(s.Address)));
+        return [.. answers.OfType<HostInfo>()];
+    }
+
+    /// <summary>The live silo with most free memory that has room; throws <see cref="ClusterException"/> where none has.</summary>
+    public async Task<SiloRef> ChooseAsync(long memoryBytes, string? except)
+    {
+        var hosts = (await HostsAsync()).Where(h => h.Address != except).ToList();
+        if (hosts.Count == 0)
+        {
+            throw new ClusterException(ClusterError.NoRoom, except is null ? "No live silo answers." : "There is no other live silo to move to.");
+        }
+
+        var best = hosts.MaxBy(h => h.MemoryCapacity - h.MemoryReserved)!;
+        var free = best.MemoryCapacity - best.MemoryReserved;
+        return free >= memoryBytes
+            ? new SiloRef(best.Name, best.Address)
+            : throw new ClusterException(ClusterError.NoRoom, $"No silo has room for {MemorySize.Format(memoryBytes)}: the most that is free is {MemorySize.Format(free)}, on {best.Name}.");
+    }
+
+    private async Task<HostInfo?> AskAsync(string address)
+    {
+        try
+        {
+            return await _grains.GetGrain<IHostGrain>(address).GetInfo().WaitAsync(_answerLimit);
+        }
+        catch (Exception e) when (e is TimeoutException or OrleansException or ClusterException)
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>A silo by name and address.</summary>
+public sealed record SiloRef(string Name, string Address);

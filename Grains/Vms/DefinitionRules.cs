@@ -1,0 +1,61 @@
+using Godwit.Grains.Images;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Grains.Vms;
+
+/// <summary>What a definition must satisfy before a VM is created from it; each refusal is one line.</summary>
+internal static class DefinitionRules
+{
+    private const long MinMemory = 1 << 20;
+    private const int MaxCommandLine = 2047;
+
+    public static async Task RequireAsync(VmDefinition definition, IReadOnlyList<HostInfo> hosts, IImageStore images)
+    {
+        RequireShape(definition);
+        if (hosts.Count == 0)
+        {
+            throw new ClusterException(ClusterError.Unavailable, "No live silo answers.");
+        }
+
+        var largest = hosts.MaxBy(h => h.MemoryCapacity)!;
+        if (definition.MemoryBytes > largest.MemoryCapacity)
+        {
+            throw new ClusterException(ClusterError.NoRoom, $"Memory of {MemorySize.Format(definition.MemoryBytes)} is more than any silo has (the largest, {largest.Name}, has {MemorySize.Format(largest.MemoryCapacity)}).");
+        }
+
+        foreach (var hash in new[] { definition.Kernel, definition.Initrd }.OfType<string>())
+        {
+            if (!await images.ExistsAsync(hash, CancellationToken.None))
+            {
+                throw new ClusterException(ClusterError.NotFound, $"The image store has no image {hash}; upload it first.");
+            }
+        }
+    }
+
+    private static void RequireShape(VmDefinition d)
+    {
+        Require(d.MemoryBytes > 0, $"Memory of {d.MemoryBytes} bytes is none: a VM needs at least {MemorySize.Format(MinMemory)}.");
+        Require(d.MemoryBytes >= MinMemory, $"Memory of {MemorySize.Format(d.MemoryBytes)} is too little: a VM needs at least {MemorySize.Format(MinMemory)}.");
+        Require(d.MemoryBytes % 4096 == 0, $"Memory of {d.MemoryBytes} bytes is not a multiple of 4096.");
+        Require(d.VcpuCount == 1, $"{d.VcpuCount} CPUs cannot be had yet: a VM has one.");
+        Require(d.CpuLevel == 1, $"CPU level {d.CpuLevel} cannot be had yet: use 1 (x86-64-v1).");
+        Require(Enum.IsDefined(d.Clock) && Enum.IsDefined(d.Boot), "The definition names an unknown clock or boot protocol.");
+        Require(d.CommandLine is not null && d.CommandLine.Length <= MaxCommandLine, $"The command line is longer than {MaxCommandLine} characters.");
+        Require(!d.CommandLine!.Any(char.IsControl), "The command line contains control characters.");
+        Require((d.Boot == VmBoot.Builtin) == (d.Kernel is null), d.Boot == VmBoot.Builtin ? "The built-in guest takes no kernel." : "A kernel image is needed.");
+        Require(d.Boot != VmBoot.Builtin || d.Initrd is null, "The built-in guest takes no initramfs.");
+        Require(IsHash(d.Kernel) && IsHash(d.Initrd), "An image is named by its SHA-256 as 64 lower-case hex digits.");
+    }
+
+    private static bool IsHash(string? hash) => hash is null || (hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower));
+
+    private static void Require(bool held, string otherwise)
+    {
+        if (!held)
+        {
+            throw new ClusterException(ClusterError.Invalid, otherwise);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+using System.CommandLine;
+using System.Text.Json;
+using Godwit.Engine.Machine;
+using Godwit.Grains.Interfaces;
+using Godwit.Silo.DataPlane;
+using Godwit.Silo.Hosting;
+using Godwit.Silo.Machines;
+using Godwit.Silo.Store;
+using Microsoft.AspNetCore.Connections;
+
+namespace Godwit.Silo.Commands;
+
+/// <summary><c>godwit silo</c>: one silo in the foreground until SIGTERM or Ctrl-C.</summary>
+internal static class SiloCommand
+{
+    private const int PortAttempts = 3;
+
+    public static Command Create(Func<IMachine> machines, string storeExecutable)
+    {
+        var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
+        var name = new Option<string?>("--name") { Description = "Name of this silo (default: silo- and its port)", HelpName = "N" };
+        var siloPort = new Option<int>("--silo-port") { Description = "Port for other silos (default: a free one)", HelpName = "P" };
+        var gatewayPort = new Option<int>("--gateway-port") { Description = "Port for clients (default: a free one)", HelpName = "P" };
+        var dataPort = new Option<int>("--data-port") { Description = "Port for migrations (default: a free one)", HelpName = "P" };
+        var memory = new Option<string?>("--memory") { Description = "Guest memory this silo may hold, e.g. 4G (default: three quarters of this machine's)", HelpName = "CAP" };
+        var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 10 };
+        var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
+        var log = new Option<LogLevel>("--log") { Description = "What to log to standard error", DefaultValueFactory = _ => LogLevel.Warning };
+        foreach (var port in new[] { siloPort, gatewayPort, dataPort })
+        {
+            port.Validators.Add(PortRule.Check);
+        }
+
+        lease.Validators.Add(r => SecondsRule(r, 0.5, 600));
+        detection.Validators.Add(r => SecondsRule(r, 1, 600));
+        var command = new Command("silo", """
+            Runs one silo: it holds VMs and takes part in the cluster. SIGTERM stops it, and its guests with it, in good order.
+
+            Examples:
+              godwit silo
+              godwit silo --name b --memory 2G
+              godwit silo --store 10.0.0.5:6379 --name c
+            """)
+        { store, name, siloPort, gatewayPort, dataPort, memory, lease, detection, log, CommonOptions.Cluster, CommonOptions.Json };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
+            var port = parsed.GetValue(siloPort) is var p and not 0 ? p : FreePort.Find();
+            return await RunAsync(
+                new SiloSettings
+                {
+                    Store = await RequireStoreAsync(parsed.GetValue(store), folder, storeExecutable, cancellation),
+                    Name = RequireName(parsed.GetValue(name) ?? $"silo-{port}"),
+                    SiloPort = port,
+                    GatewayPort = parsed.GetValue(gatewayPort),
+                    DataPort = parsed.GetValue(dataPort),
+                    MemoryBytes = RequireMemory(parsed.GetValue(memory)),
+                    Token = folder.Token(),
+                    Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),
+                    FailureDetection = TimeSpan.FromSeconds(parsed.GetValue(detection)),
+                    LogLevel = parsed.GetValue(log),
+                },
+                machines,
+                parsed.GetValue(CommonOptions.Json),
+                retryPort: parsed.GetValue(siloPort) == 0,
+                cancellation);
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(SiloSettings settings, Func<IMachine> machines, bool json, bool retryPort, CancellationToken cancellation)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            await using var app = await SiloHost.BuildAsync(settings, machines);
+            try
+            {
+                await app.StartAsync(cancellation);
+            }
+            catch (Exception e) when (retryPort && attempt < PortAttempts && e.GetBaseException() is AddressInUseException or System.Net.Sockets.SocketException { SocketErrorCode: System.Net.Sockets.SocketError.AddressAlreadyInUse })
+            {
+                // A port that was free a moment ago is not any more.
+                settings = settings with { SiloPort = FreePort.Find() };
+                continue;
+            }
+
+            await SayReadyAsync(app, settings, json);
+            await app.WaitForShutdownAsync(cancellation);
+            return 0;
+        }
+    }
+
+    private static async Task SayReadyAsync(WebApplication app, SiloSettings settings, bool json)
+    {
+        var silo = app.Services.GetRequiredService<SiloIdentity>();
+        var data = app.Services.GetRequiredService<DataPlaneAddress>().Find();
+        await Console.Out.WriteLineAsync(json
+            ? JsonSerializer.Serialize(new { ready = true, name = silo.Name, address = silo.Address, store = settings.Store, data, pid = Environment.ProcessId, memoryBytes = settings.MemoryBytes }, JsonSerializerOptions.Web)
+            : $"silo {silo.Name} ready: store {settings.Store}, data port {data}, {MemorySize.Format(settings.MemoryBytes)} for guests (process {Environment.ProcessId})");
+    }
+
+    private static async Task<string> RequireStoreAsync(string? given, ClusterFolder folder, string executable, CancellationToken cancellation)
+    {
+        if (given is null)
+        {
+            return await new StoreFinder(folder, executable).FindOrStartAsync(cancellation);
+        }
+
+        return await StoreFinder.AnswersAsync(given) ? given : throw new IOException($"No store answers at {given}.");
+    }
+
+    private static string RequireName(string name) =>
+        name.Length is > 0 and <= 63 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.')
+            ? name
+            : throw new ArgumentException($"\"{name}\" is not a silo name: use 1 to 63 letters, digits, '-', '_' and '.'.");
+
+    private static long RequireMemory(string? text)
+    {
+        if (text is null)
+        {
+            return GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3;
+        }
+
+        return MemorySize.TryParse(text, out var bytes) && bytes > 0
+            ? bytes
+            : throw new ArgumentException($"\"{text}\" is not an amount of memory: write 512M or 4G, say.");
+    }
+
+    private static void SecondsRule(System.CommandLine.Parsing.OptionResult result, double least, double most)
+    {
+        if (result.GetValueOrDefault<double>() is var seconds && !(seconds >= least && seconds <= most))
+        {
+            result.AddError($"{result.Option.Name} takes {least} to {most} seconds.");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+using Godwit.Silo.Migrations;
+using Microsoft.AspNetCore.Connections;
+
+namespace Godwit.Silo.DataPlane;
+
+/// <summary>
+/// Accepts data connections: whoever shows the cluster's token and names an attempt that this silo expects is handed to
+/// that attempt; everything else gets one line and is closed.
+/// </summary>
+internal sealed partial class DataPlaneHandler : ConnectionHandler
+{
+    private static readonly TimeSpan _preambleLimit = TimeSpan.FromSeconds(10);
+
+    private readonly IncomingMigrations _incoming;
+    private readonly ClusterToken _token;
+    private readonly ILogger<DataPlaneHandler> _log;
+
+    public DataPlaneHandler(IncomingMigrations incoming, ClusterToken token, ILogger<DataPlaneHandler> log)
+    {
+        _incoming = incoming;
+        _token = token;
+        _log = log;
+    }
+
+    public override async Task OnConnectedAsync(ConnectionContext connection)
+    {
+        await using var stream = new DuplexPipeStream(connection.Transport);
+        try
+        {
+            if (await AcceptAsync(stream, connection.ConnectionClosed) is { } attempt)
+            {
+                await _incoming.ReceiveAsync(attempt, stream);
+            }
+        }
+        catch (Exception e)
+        {
+            // The edge of a connection: whatever came in, the silo goes on.
+            LogClosed(connection.RemoteEndPoint?.ToString() ?? "?", e.Message);
+        }
+    }
+
+    private async Task<IncomingMigration?> AcceptAsync(Stream stream, CancellationToken closed)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(closed);
+        limit.CancelAfter(_preambleLimit);
+        var preamble = await Preamble.ReadAsync(stream, limit.Token);
+        if (!preamble.HasToken(_token.Bytes))
+        {
+            await Preamble.AnswerAsync(stream, "wrong cluster token", limit.Token);
+            return null;
+        }
+
+        var attempt = _incoming.Take(preamble.Vm, preamble.Attempt);
+        await Preamble.AnswerAsync(stream, attempt is null ? "no such migration is expected" : null, limit.Token);
+        return attempt;
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Data connection from {Peer} ended: {Error}")]
+    private partial void LogClosed(string peer, string error);
+}
+
+/// <summary>The secret that silos of one cluster show one another.</summary>
+internal sealed record ClusterToken(byte[] Bytes);

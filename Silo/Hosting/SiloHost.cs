@@ -1,0 +1,101 @@
+using System.Net;
+using Godwit.Engine.Machine;
+using Godwit.Grains.Hosts;
+using Godwit.Grains.Images;
+using Godwit.Grains.Ownership;
+using Godwit.Grains.Placement;
+using Godwit.Silo.DataPlane;
+using Godwit.Silo.Machines;
+using Godwit.Silo.Migrations;
+using Godwit.Silo.Store;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+using Orleans.Runtime;
+using Orleans.Runtime.Placement;
+
+namespace Godwit.Silo.Hosting;
+
+/// <summary>Puts a silo together: Orleans on the store, the VM host, the data port.</summary>
+public static class SiloHost
+{
+    /// <summary>Orleans' names of the cluster; the store's address tells clusters apart.</summary>
+    public const string ClusterId = "godwit";
+
+    /// <param name="machines">Makes an empty machine; its implementation is the engine's, or a test's.</param>
+    public static async Task<WebApplication> BuildAsync(SiloSettings settings, Func<IMachine> machines)
+    {
+        var store = await StoreConnection.OpenAsync(settings.Store);
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel);
+        builder.Logging.AddConsole(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+            kestrel.Listen(IPAddress.Loopback, settings.DataPort, listen => listen.UseConnectionHandler<DataPlaneHandler>()));
+        builder.Host.UseOrleans(silo => ConfigureOrleans(silo, settings));
+        AddGodwit(builder.Services, settings, store, machines);
+        return builder.Build();
+    }
+
+    private static void ConfigureOrleans(ISiloBuilder silo, SiloSettings settings)
+    {
+        var siloPort = settings.SiloPort != 0 ? settings.SiloPort : FreePort.Find();
+        var gatewayPort = settings.GatewayPort != 0 ? settings.GatewayPort : FreePort.Find();
+        silo.UseRedisClustering(o => o.ConfigurationOptions = StoreConnection.Options(settings.Store));
+        silo.AddRedisGrainStorageAsDefault(o => o.ConfigurationOptions = StoreConnection.Options(settings.Store));
+        silo.ConfigureEndpoints(IPAddress.Loopback, siloPort, gatewayPort);
+        silo.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = (ClusterId, ClusterId));
+        silo.Configure<SiloOptions>(o => o.SiloName = settings.Name);
+        silo.Configure<ClusterMembershipOptions>(o =>
+        {
+            // A silo is dead after three probes in a row without an answer, by the word of one other (two silos have no more).
+            const int probes = 3;
+            o.ProbeTimeout = settings.FailureDetection / (probes + 1);
+            o.NumMissedProbesLimit = probes;
+            o.NumVotesForDeathDeclaration = 1;
+            o.TableRefreshTimeout = settings.FailureDetection;
+            o.IAmAliveTablePublishTimeout = settings.FailureDetection;
+        });
+    }
+
+    private static void AddGodwit(IServiceCollection services, SiloSettings settings, StoreConnection store, Func<IMachine> machines)
+    {
+        services.AddSingleton(_ => store);
+        services.AddSingleton(machines);
+        services.AddSingleton(TimeProvider.System);
+        services.AddSingleton(new ClusterToken(settings.Token));
+        services.AddSingleton(p =>
+        {
+            var details = p.GetRequiredService<ILocalSiloDetails>();
+            return new SiloIdentity(details.Name, details.SiloAddress.ToParsableString());
+        });
+        services.Configure<OwnershipOptions>(o => o.Lease = settings.Lease);
+        services.AddSingleton<IOwnershipStore, RedisOwnershipStore>();
+        services.AddSingleton<IImageStore, RedisImageStore>();
+        services.AddSingleton<SiloDirectory>();
+        services.AddSingleton(new MemoryLedger(settings.Name, settings.MemoryBytes));
+        services.AddSingleton<HostedVms>();
+        services.AddSingleton<VmEndings>();
+        services.AddSingleton<VmLifecycle>();
+        services.AddSingleton(p => new TransferFiles(p.GetRequiredService<TimeProvider>(), 2 * settings.MemoryBytes));
+        services.AddSingleton<DataPlaneAddress>();
+        services.AddSingleton<DataPlaneHandler>();
+        services.AddSingleton<IncomingMigrations>();
+        services.AddSingleton<OutgoingMigrations>();
+        services.AddSingleton(p => new MigrationSource(
+            p.GetRequiredService<IOwnershipStore>(),
+            p.GetRequiredService<TimeProvider>(),
+            p.GetRequiredService<IOptions<OwnershipOptions>>().Value,
+            p.GetRequiredService<IGrainFactory>(),
+            settings.Token,
+            p.GetRequiredService<ILogger<MigrationSource>>()));
+        services.AddSingleton<VmHost>();
+        services.AddSingleton<IVmHost>(p => p.GetRequiredService<VmHost>());
+
+        // Hosted services stop in reverse: leases are kept until the machines have stopped.
+        services.AddHostedService<LeaseKeeper>();
+        services.AddHostedService(p => p.GetRequiredService<VmHost>());
+        services.AddPlacementDirector<HostPlacement, HostPlacementDirector>();
+        services.AddPlacementDirector<OwnerPlacement, OwnerPlacementDirector>();
+    }
+}

@@ -1,0 +1,34 @@
+namespace Godwit.Silo.Hosting;
+
+/// <summary>What one silo process is told on its command line.</summary>
+public sealed record SiloSettings
+{
+    /// <summary>HOST:PORT of the store.</summary>
+    public required string Store { get; init; }
+
+    /// <summary>Name by which people and commands know the silo.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>Port for other silos; 0: a free one.</summary>
+    public int SiloPort { get; init; }
+
+    /// <summary>Port for clients; 0: a free one.</summary>
+    public int GatewayPort { get; init; }
+
+    /// <summary>Port for migrations; 0: a free one.</summary>
+    public int DataPort { get; init; }
+
+    /// <summary>Guest memory that this silo may hold, in bytes.</summary>
+    public required long MemoryBytes { get; init; }
+
+    /// <summary>The cluster's secret, 32 bytes.</summary>
+    public required byte[] Token { get; init; }
+
+    /// <summary>How long a lease on a VM lasts.</summary>
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>About how long it takes until a silo that has died is known to be dead.</summary>
+    public TimeSpan FailureDetection { get; init; } = TimeSpan.FromSeconds(5);
+
+    public LogLevel LogLevel { get; init; } = LogLevel.Warning;
+}

@@ -1,0 +1,74 @@
+using Godwit.Grains.Ownership;
+using Microsoft.Extensions.Options;
+
+namespace Godwit.Silo.Machines;
+
+/// <summary>
+/// Renews the leases of this silo's VMs every third of a lease and passes each on to its machine. When the store does not
+/// answer nothing is passed on, and the machines stop by themselves; a VM that another silo has taken is dropped.
+/// </summary>
+internal sealed partial class LeaseKeeper : BackgroundService
+{
+    private readonly HostedVms _vms;
+    private readonly OwnershipOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger<LeaseKeeper> _log;
+
+    public LeaseKeeper(HostedVms vms, IOptions<OwnershipOptions> options, TimeProvider time, ILogger<LeaseKeeper> log)
+    {
+        _vms = vms;
+        _options = options.Value;
+        _time = time;
+        _log = log;
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(_options.Lease / 3, _time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stoppingToken))
+            {
+                await Task.WhenAll(_vms.All.Select(vm => RenewAsync(vm, stoppingToken)));
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The silo goes down; its VM host stops the machines.
+        }
+    }
+
+    private async Task RenewAsync(HostedVm vm, CancellationToken cancellation)
+    {
+        try
+        {
+            if (vm.Ended || vm.Tenure is not { } tenure)
+            {
+                return;
+            }
+
+            if (await tenure.RenewAsync(cancellation))
+            {
+                vm.Grant();
+                return;
+            }
+
+            // During a migration the job finds out from the record who runs it; stopped VMs need no lease.
+            if (tenure.Lost && !vm.MigrationUnderWay && !vm.Ended)
+            {
+                LogFenced(vm.Name, tenure.Epoch);
+                await _vms.DropAsync(vm);
+            }
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            LogFailed(vm.Name, e.Message);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "VM {Vm} was taken over by another silo; its copy here (epoch {Epoch}) is dropped.")]
+    private partial void LogFenced(string vm, long epoch);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The lease of VM {Vm} was not renewed: {Error}")]
+    private partial void LogFailed(string vm, string error);
+}

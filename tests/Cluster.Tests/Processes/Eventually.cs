@@ -1,0 +1,21 @@
+using System.Diagnostics;
+using Xunit;
+
+namespace Godwit.Cluster.Tests.Processes;
+
+/// <summary>Waits for a condition of another process by looking at it, within a bound.</summary>
+internal static class Eventually
+{
+    private static readonly TimeSpan _limit = TimeSpan.FromSeconds(30);
+
+    public static async Task HoldsAsync(string what, Func<Task<bool>> condition)
+    {
+        var since = Stopwatch.GetTimestamp();
+        using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        while (!await condition())
+        {
+            Assert.True(Stopwatch.GetElapsedTime(since) < _limit, $"It did not come true: {what}");
+            await look.WaitForNextTickAsync();
+        }
+    }
+}

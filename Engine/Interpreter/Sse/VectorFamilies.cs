@@ -9,6 +9,10 @@ internal static class VectorFamilies
         .. PackedInteger.Rows,
         .. PackedBits.Rows,
         .. Shuffles.Rows,
+        .. FloatArithmetic.Rows,
+        .. FloatCompare.Rows,
+        .. Conversions.Rows,
+        .. Reciprocals.Rows,
         .. StateImage.Rows,
         .. Hints.Rows,
     ];

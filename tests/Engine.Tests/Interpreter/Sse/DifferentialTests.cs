@@ -47,7 +47,10 @@ public sealed unsafe class DifferentialTests(ITestOutputHelper output)
                     *actual = *expected;
                     native.Load(instruction);
                     if (!interpreted.Load(instruction))
+                    {
+                        failures.Add($"{code}: no row");
                         break;
+                    }
                     native.Run(expected);
                     bool completed = interpreted.Run(actual);
                     compared++;

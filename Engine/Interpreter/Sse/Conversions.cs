@@ -168,7 +168,8 @@ internal static unsafe class Conversions
         if (!VectorState.SseAndMmxReady(c))
             return VectorState.Leave(c, op);
         Op* next = Finish<TConversion>(c, op, Vector128.CreateScalar(*(ulong*)((byte*)c + op->Src)).AsByte());
-        VectorState.EnterMmx(c);
+        if (next != null)
+            VectorState.EnterMmx(c);
         return next;
     }
 

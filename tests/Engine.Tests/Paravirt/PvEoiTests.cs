@@ -34,9 +34,19 @@ public sealed class PvEoiTests : IDisposable
     public void GuestEndsAnInterruptByItsWordAlone()
     {
         Take();
-        Assert.True(InServiceNow());
         _memory.TryWrite(new(Word), [0]);
         Assert.False(InServiceNow());
+    }
+
+    [Fact]
+    public void ReadingTheApicTakesTheOfferBack()
+    {
+        Take();
+        Assert.True(InServiceNow());
+        Span<byte> word = stackalloc byte[1];
+        Assert.True(_memory.TryRead(new(Word), word));
+        Assert.Equal(0, word[0]);
+        Assert.True(InServiceNow());
     }
 
     [Fact]

@@ -59,6 +59,9 @@ public unsafe struct VcpuContext
     /// <summary>The software TLB bank for the current privilege (see Engine/Memory and Interpreter).</summary>
     public void* Tlb;
 
+    /// <summary>The interpreter's indirect branch targets for the current privilege and code size.</summary>
+    public void* JumpCache;
+
     /// <summary>Not 0: leave guest code at the next safe point. Set from any thread, cleared by the vCPU.</summary>
     public int ExitRequest;
 

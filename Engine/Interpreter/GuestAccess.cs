@@ -29,10 +29,14 @@ public static unsafe partial class GuestAccess
 {
     /// <summary>The linear address of an op's memory operand: base + index * scale + displacement, cut to the address size, plus the segment's base.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong Address(VcpuContext* c, Op* op)
+    public static ulong Address(VcpuContext* c, Op* op) => Address(c, op, 0);
+
+    /// <summary>The same with something more added to the offset, before it is cut.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Address(VcpuContext* c, Op* op, ulong more)
     {
         byte* context = (byte*)c;
-        ulong offset = *(ulong*)(context + op->Base) + (*(ulong*)(context + op->Index) << op->Scale) + op->Displacement;
+        ulong offset = *(ulong*)(context + op->Base) + (*(ulong*)(context + op->Index) << op->Scale) + op->Displacement + more;
         if (op->AddressSize != 8)
             offset = op->AddressSize == 4 ? (uint)offset : (ushort)offset;
         return offset + *(ulong*)(context + op->SegmentBase);
@@ -66,11 +70,64 @@ public static unsafe partial class GuestAccess
         return StoreSlow(c, address, value);
     }
 
+    /// <summary>The load of a read-modify-write: faults as a store does, so that the store that follows cannot.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool LoadForWrite<T>(VcpuContext* c, ulong address, out T value)
+        where T : unmanaged
+    {
+        TlbEntry* entry = (TlbEntry*)c->Tlb + ((address >> 12) & (TlbEntry.Count - 1));
+        if (entry->WriteTag == ((address + (ulong)sizeof(T) - 1) & ~0xffful))
+        {
+            value = Unsafe.ReadUnaligned<T>((void*)(address + entry->Addend));
+            return true;
+        }
+        return LoadForWriteSlow(c, address, out value);
+    }
+
+    /// <summary>
+    /// The host address of memory that may be written and lies in one page of RAM, for a locked instruction. Null where
+    /// there is none: not a fault, but the instruction then goes through <see cref="LoadForWrite"/> and <see cref="Store"/>.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void* WritePointer(VcpuContext* c, ulong address, int size)
+    {
+        TlbEntry* entry = (TlbEntry*)c->Tlb + ((address >> 12) & (TlbEntry.Count - 1));
+        if (entry->WriteTag == ((address + (ulong)size - 1) & ~0xffful))
+            return (void*)(address + entry->Addend);
+        return null;
+    }
+
+    /// <summary>The host address of memory that may be read and lies in one page of RAM, or null.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void* ReadPointer(VcpuContext* c, ulong address, int size)
+    {
+        TlbEntry* entry = (TlbEntry*)c->Tlb + ((address >> 12) & (TlbEntry.Count - 1));
+        if (entry->ReadTag == ((address + (ulong)size - 1) & ~0xffful))
+            return (void*)(address + entry->Addend);
+        return null;
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool LoadSlow<T>(VcpuContext* c, ulong address, out T value)
-        where T : unmanaged => throw new NotImplementedException();
+        where T : unmanaged
+    {
+        T loaded = default;
+        bool done = SoftwareTlb.Of(c).Read(address, (byte*)&loaded, sizeof(T));
+        value = loaded;
+        return done;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool LoadForWriteSlow<T>(VcpuContext* c, ulong address, out T value)
+        where T : unmanaged
+    {
+        T loaded = default;
+        bool done = SoftwareTlb.Of(c).ReadForWrite(address, (byte*)&loaded, sizeof(T));
+        value = loaded;
+        return done;
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool StoreSlow<T>(VcpuContext* c, ulong address, T value)
-        where T : unmanaged => throw new NotImplementedException();
+        where T : unmanaged => SoftwareTlb.Of(c).Write(address, (byte*)&value, sizeof(T));
 }

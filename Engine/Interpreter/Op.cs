@@ -50,6 +50,12 @@ public unsafe struct Op
     /// <summary>For the row's own use (a condition, a rep prefix, a shuffle control).</summary>
     public uint Extra;
 
+    /// <summary>Instructions of the block that follow this one: what was charged for them is given back when they do not run.</summary>
+    public ushort Remaining;
+
+    /// <summary>What the instruction was decoded for: code size and stack size, bits of CodeMode.</summary>
+    public byte Mode;
+
     /// <summary>The RIP of the instruction that follows in memory.</summary>
     public readonly ulong NextRip => Rip + Length;
 }
@@ -65,4 +71,13 @@ public enum OpFlags : byte
 
     /// <summary>The memory operand goes through SS (its faults are #SS).</summary>
     StackSegment = 8,
+
+    /// <summary>A direct branch: <see cref="Op.Link"/> may hold the taken target's block, <see cref="Op.Displacement"/> the other one's.</summary>
+    Branch = 16,
+
+    /// <summary>Not an instruction of the guest (the end of a block that runs on).</summary>
+    Internal = 32,
+
+    /// <summary>No single-step trap follows, although TF was set: the instruction enters a handler itself (INT n, SYSCALL).</summary>
+    NoTrap = 64,
 }

@@ -19,4 +19,11 @@ public readonly unsafe struct Handler(delegate*<VcpuContext*, Op*, Op*> pointer)
 public delegate Handler Selector(in Instruction instruction, ref Op op);
 
 /// <summary>One row of the instruction table. Families (a file each) hold arrays of rows; the table is their union.</summary>
-public sealed record Row(Mnemonic Mnemonic, Selector Select);
+public sealed record Row(Mnemonic Mnemonic, Selector Select)
+{
+    /// <summary>
+    /// Nothing is decoded past it and the dispatcher looks at everything anew afterwards: it may change mode, privilege,
+    /// translation or interrupt flag, or it looks at the instruction count (time). Branches end blocks anyway.
+    /// </summary>
+    public bool EndsBlock { get; init; }
+}

@@ -1,0 +1,223 @@
+using System.Runtime.InteropServices;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Memory;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>
+/// Decoded blocks in one native arena, found by RIP, physical address and mode. A store to a page with code looks at a
+/// map of 64-byte pieces and makes the blocks stale that it overlaps; when the arena is full, everything is dropped.
+/// </summary>
+internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
+{
+    private const int Buckets = 1 << 15;
+    private const int PieceShift = 6;
+
+    /// <summary>Stores to a page with code, none of which hits the code, after which the page counts as data again.</summary>
+    private const byte Patience = 255;
+
+    private readonly GuestMemory _memory;
+    private readonly byte* _arena;
+    private readonly nuint _arenaBytes;
+    private readonly Block** _buckets;
+    private readonly ulong* _pieces;
+    private readonly Block** _pageBlocks;
+    private readonly byte* _missed;
+    private readonly HashSet<ulong> _codePages = [];
+    private nuint _used;
+
+    /// <param name="memory">The RAM that code is decoded from.</param>
+    /// <param name="arenaBytes">Room for blocks; a block takes 64 bytes and 64 more for each instruction.</param>
+    public BlockCache(GuestMemory memory, nuint arenaBytes)
+    {
+        _memory = memory;
+        _arenaBytes = arenaBytes;
+        nuint pages = (nuint)memory.PageCount;
+        // Zeroed allocations of this size are fresh mappings: they cost what is touched.
+        _arena = (byte*)NativeMemory.AlignedAlloc(arenaBytes, 64);
+        _buckets = (Block**)NativeMemory.AllocZeroed(Buckets, (nuint)sizeof(Block*));
+        _pieces = (ulong*)NativeMemory.AllocZeroed(pages, sizeof(ulong));
+        _pageBlocks = (Block**)NativeMemory.AllocZeroed(pages, (nuint)sizeof(Block*));
+        _missed = (byte*)NativeMemory.AllocZeroed(pages, 1);
+    }
+
+    /// <summary>Told when the first block of a page is there: stores to it must come by here.</summary>
+    public Action<PageNumber>? PageBecameCode { get; set; }
+
+    /// <summary>How often everything was dropped for want of room.</summary>
+    public long Flushes { get; private set; }
+
+    public bool IsCode(PageNumber page) => page.Value < (ulong)_memory.PageCount && _pieces[page.Value] != 0;
+
+    public Block* Find(ulong rip, ulong physical, byte mode)
+    {
+        for (Block* block = _buckets[Hash(physical)]; block != null; block = block->HashNext)
+            if (block->Rip == rip && block->Physical == physical && block->Mode == mode)
+                return block;
+        return null;
+    }
+
+    /// <summary>Room for a block and its ops; null when there is none left. It is taken by <see cref="Add"/>.</summary>
+    public Block* Reserve(int ops)
+    {
+        nuint need = (nuint)(sizeof(Block) + ops * sizeof(Op));
+        return _used + need <= _arenaBytes ? (Block*)(_arena + _used) : null;
+    }
+
+    /// <summary>Marks a page as one with code, before its bytes are read: a device write from now on is heard.</summary>
+    public void Watch(PageNumber page)
+    {
+        if (_codePages.Add(page.Value))
+            _memory.Code.Add(page);
+    }
+
+    /// <summary>Enters a block filled in the reserved room.</summary>
+    public void Add(Block* block)
+    {
+        _used += (nuint)(sizeof(Block) + block->Ops * sizeof(Op));
+        ref Block* bucket = ref _buckets[Hash(block->Physical)];
+        block->HashNext = bucket;
+        bucket = block;
+        ref Block* first = ref _pageBlocks[block->Physical >> PageNumber.Shift];
+        block->PageNext = first;
+        first = block;
+        Mark(block->Physical, block->Bytes);
+        if (block->SecondPage == Block.OnePage)
+            return;
+        ref Block* second = ref _pageBlocks[block->SecondPage >> PageNumber.Shift];
+        block->SecondPageNext = second;
+        second = block;
+        Mark(block->SecondPage, block->Bytes - BytesInFirstPage(block));
+    }
+
+    /// <summary>Bytes were stored on the vCPU's thread. They lie in one page.</summary>
+    public void Written(GuestPhysicalAddress address, int length)
+    {
+        ulong page = address.Page.Value;
+        if ((_pieces[page] & Pieces(address.Value, length)) == 0)
+        {
+            if (++_missed[page] >= Patience)
+                DropPage(page);
+            return;
+        }
+        ulong from = address.Value, to = from + (ulong)length;
+        Drop(page, from, to);
+    }
+
+    /// <summary>Any byte of the page may have changed (a device's write).</summary>
+    public void PageWritten(PageNumber page)
+    {
+        if (IsCode(page))
+            DropPage(page.Value);
+    }
+
+    /// <summary>Drops everything. Not from within an instruction: the memory of running ops is reused.</summary>
+    public void Clear()
+    {
+        NativeMemory.Clear(_buckets, Buckets * (nuint)sizeof(Block*));
+        foreach (ulong page in _codePages)
+        {
+            _pageBlocks[page] = null;
+            _pieces[page] = 0;
+            _memory.Code.Remove(new PageNumber(page));
+        }
+        _codePages.Clear();
+        _used = 0;
+        Flushes++;
+    }
+
+    public void Dispose()
+    {
+        Clear();
+        NativeMemory.AlignedFree(_arena);
+        NativeMemory.Free(_buckets);
+        NativeMemory.Free(_pieces);
+        NativeMemory.Free(_pageBlocks);
+        NativeMemory.Free(_missed);
+    }
+
+    private static int Hash(ulong physical) => (int)((physical ^ (physical >> 15)) & (Buckets - 1));
+
+    /// <summary>The 64-byte pieces of a page that a range touches, cut at the page's end.</summary>
+    private static ulong Pieces(ulong physical, int length)
+    {
+        int offset = (int)(physical & (PageNumber.Size - 1));
+        int last = Math.Min(offset + length - 1, PageNumber.Size - 1);
+        int from = offset >> PieceShift, to = last >> PieceShift;
+        return (ulong.MaxValue << from) & (ulong.MaxValue >> (63 - to));
+    }
+
+    private static int BytesInFirstPage(Block* block) => (int)Math.Min(block->Bytes, PageNumber.Size - (block->Physical & (PageNumber.Size - 1)));
+
+    private void Mark(ulong physical, int bytes)
+    {
+        PageNumber page = new(physical >> PageNumber.Shift);
+        bool first = _pieces[page.Value] == 0;
+        _pieces[page.Value] |= Pieces(physical, bytes);
+        _missed[page.Value] = 0;
+        if (first)
+            PageBecameCode?.Invoke(page);
+    }
+
+    private void DropPage(ulong page) => Drop(page, page << PageNumber.Shift, (page + 1) << PageNumber.Shift);
+
+    /// <summary>Makes the page's blocks stale that overlap a range of physical addresses, and counts its pieces anew.</summary>
+    private void Drop(ulong page, ulong from, ulong to)
+    {
+        ulong pieces = 0;
+        Block** link = &_pageBlocks[page];
+        while (*link != null)
+        {
+            Block* block = *link;
+            bool firstPage = block->Physical >> PageNumber.Shift == page;
+            Block** next = firstPage ? &block->PageNext : &block->SecondPageNext;
+            int inFirst = BytesInFirstPage(block);
+            ulong start = firstPage ? block->Physical : block->SecondPage;
+            int bytes = firstPage ? inFirst : block->Bytes - inFirst;
+            if (block->Instructions != Block.Stale && start < to && from < start + (ulong)bytes)
+                MakeStale(block);
+            if (block->Instructions == Block.Stale)
+            {
+                // Off this page's list; where it crosses pages, the other list lets go of it at its own next store.
+                *link = *next;
+                continue;
+            }
+            pieces |= Pieces(start, bytes);
+            link = next;
+        }
+        _pieces[page] = pieces;
+        _missed[page] = 0;
+        if (pieces != 0)
+            return;
+        _codePages.Remove(page);
+        _memory.Code.Remove(new PageNumber(page));
+    }
+
+    /// <summary>Nobody enters the block any more, and who runs in it leaves before the next instruction.</summary>
+    private void MakeStale(Block* block)
+    {
+        Block** link = &_buckets[Hash(block->Physical)];
+        while (*link != block)
+            link = &(*link)->HashNext;
+        *link = block->HashNext;
+        block->Instructions = Block.Stale;
+        Op* op = (Op*)(block + 1);
+        for (int i = 0; i < block->Ops; i++)
+            op[i].Execute = &Leave;
+    }
+
+    /// <summary>Whether the op's block has become stale.</summary>
+    public static bool IsStale(Op* op) => op->Execute == (delegate*<VcpuContext*, Op*, Op*>)&Leave;
+
+    /// <summary>Leaves the loop before this op. What was charged for it and its followers is given back.</summary>
+    private static Op* Leave(VcpuContext* c, Op* op)
+    {
+        if ((op->Flags & (byte)OpFlags.Internal) == 0)
+        {
+            c->Budget += op->Remaining + 1;
+            c->State.RetiredInstructions -= (ulong)(op->Remaining + 1);
+        }
+        c->State.Rip = op->Rip;
+        return null;
+    }
+}

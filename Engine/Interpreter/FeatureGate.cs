@@ -1,0 +1,124 @@
+using System.Collections.Frozen;
+using Godwit.Engine.Cpu;
+using Iced.Intel;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>Which instructions a machine's CPU model has: those whose CPUID bits it shows. All others are #UD.</summary>
+internal sealed class FeatureGate
+{
+    private enum Output
+    {
+        Ebx,
+        Ecx,
+        Edx,
+    }
+
+    /// <summary>CPUID leaf, register and bit of each feature (Intel SDM 2A, CPUID; AMD APM 3, appendix E). Features not listed are in every 64-bit processor.</summary>
+    private static readonly FrozenDictionary<CpuidFeature, (uint Leaf, Output Register, int Bit)> _bits = new Dictionary<CpuidFeature, (uint, Output, int)>
+    {
+        [CpuidFeature.SSE3] = (1, Output.Ecx, 0),
+        [CpuidFeature.PCLMULQDQ] = (1, Output.Ecx, 1),
+        [CpuidFeature.MONITOR] = (1, Output.Ecx, 3),
+        [CpuidFeature.VMX] = (1, Output.Ecx, 5),
+        [CpuidFeature.SMX] = (1, Output.Ecx, 6),
+        [CpuidFeature.SSSE3] = (1, Output.Ecx, 9),
+        [CpuidFeature.FMA] = (1, Output.Ecx, 12),
+        [CpuidFeature.CMPXCHG16B] = (1, Output.Ecx, 13),
+        [CpuidFeature.SSE4_1] = (1, Output.Ecx, 19),
+        [CpuidFeature.SSE4_2] = (1, Output.Ecx, 20),
+        [CpuidFeature.MOVBE] = (1, Output.Ecx, 22),
+        [CpuidFeature.POPCNT] = (1, Output.Ecx, 23),
+        [CpuidFeature.AES] = (1, Output.Ecx, 25),
+        [CpuidFeature.XSAVE] = (1, Output.Ecx, 26),
+        [CpuidFeature.AVX] = (1, Output.Ecx, 28),
+        [CpuidFeature.F16C] = (1, Output.Ecx, 29),
+        [CpuidFeature.RDRAND] = (1, Output.Ecx, 30),
+        [CpuidFeature.FSGSBASE] = (7, Output.Ebx, 0),
+        [CpuidFeature.BMI1] = (7, Output.Ebx, 3),
+        [CpuidFeature.HLE] = (7, Output.Ebx, 4),
+        [CpuidFeature.AVX2] = (7, Output.Ebx, 5),
+        [CpuidFeature.BMI2] = (7, Output.Ebx, 8),
+        [CpuidFeature.INVPCID] = (7, Output.Ebx, 10),
+        [CpuidFeature.RTM] = (7, Output.Ebx, 11),
+        [CpuidFeature.AVX512F] = (7, Output.Ebx, 16),
+        [CpuidFeature.RDSEED] = (7, Output.Ebx, 18),
+        [CpuidFeature.ADX] = (7, Output.Ebx, 19),
+        [CpuidFeature.SMAP] = (7, Output.Ebx, 20),
+        [CpuidFeature.CLFLUSHOPT] = (7, Output.Ebx, 23),
+        [CpuidFeature.CLWB] = (7, Output.Ebx, 24),
+        [CpuidFeature.SHA] = (7, Output.Ebx, 29),
+        [CpuidFeature.PKU] = (7, Output.Ecx, 3),
+        [CpuidFeature.WAITPKG] = (7, Output.Ecx, 5),
+        [CpuidFeature.GFNI] = (7, Output.Ecx, 8),
+        [CpuidFeature.VAES] = (7, Output.Ecx, 9),
+        [CpuidFeature.VPCLMULQDQ] = (7, Output.Ecx, 10),
+        [CpuidFeature.RDPID] = (7, Output.Ecx, 22),
+        [CpuidFeature.CLDEMOTE] = (7, Output.Ecx, 25),
+        [CpuidFeature.MOVDIRI] = (7, Output.Ecx, 27),
+        [CpuidFeature.MOVDIR64B] = (7, Output.Ecx, 28),
+        [CpuidFeature.ENQCMD] = (7, Output.Ecx, 29),
+        [CpuidFeature.SERIALIZE] = (7, Output.Edx, 14),
+        [CpuidFeature.LZCNT] = (0x8000_0001, Output.Ecx, 5),
+        [CpuidFeature.SSE4A] = (0x8000_0001, Output.Ecx, 6),
+        [CpuidFeature.SVM] = (0x8000_0001, Output.Ecx, 2),
+        [CpuidFeature.XOP] = (0x8000_0001, Output.Ecx, 11),
+        [CpuidFeature.SKINIT] = (0x8000_0001, Output.Ecx, 12),
+        [CpuidFeature.LWP] = (0x8000_0001, Output.Ecx, 15),
+        [CpuidFeature.FMA4] = (0x8000_0001, Output.Ecx, 16),
+        [CpuidFeature.TBM] = (0x8000_0001, Output.Ecx, 21),
+        [CpuidFeature.MONITORX] = (0x8000_0001, Output.Ecx, 29),
+        [CpuidFeature.RDTSCP] = (0x8000_0001, Output.Edx, 27),
+        [CpuidFeature.D3NOWEXT] = (0x8000_0001, Output.Edx, 30),
+        [CpuidFeature.D3NOW] = (0x8000_0001, Output.Edx, 31),
+        [CpuidFeature.CLZERO] = (0x8000_0008, Output.Ebx, 0),
+        [CpuidFeature.RDPRU] = (0x8000_0008, Output.Ebx, 4),
+        [CpuidFeature.WBNOINVD] = (0x8000_0008, Output.Ebx, 9),
+        [CpuidFeature.INVLPGB] = (0x8000_0008, Output.Ebx, 3),
+    }.ToFrozenDictionary();
+
+    private readonly bool[] _denied = new bool[Enum.GetValues<CpuidFeature>().Length];
+
+    public FeatureGate(IVcpuServices services)
+    {
+        foreach ((CpuidFeature feature, (uint leaf, Output register, int bit)) in _bits)
+        {
+            CpuidResult result = services.Cpuid(leaf & 0x8000_0000, 0).Eax >= leaf ? services.Cpuid(leaf, 0) : default;
+            uint value = register switch
+            {
+                Output.Ebx => result.Ebx,
+                Output.Ecx => result.Ecx,
+                _ => result.Edx,
+            };
+            _denied[(int)feature] = (value >> bit & 1) == 0;
+        }
+    }
+
+    /// <summary>Whether the machine's model has the instruction. Encodings that older processors take for another instruction become that one.</summary>
+    public bool Allows(ref Instruction instruction)
+    {
+        foreach (CpuidFeature feature in instruction.CpuidFeatures)
+            if (_denied[(int)feature])
+                return TakeForOlder(ref instruction);
+        return true;
+    }
+
+    private static bool TakeForOlder(ref Instruction instruction)
+    {
+        // The F3 prefix of TZCNT and LZCNT means nothing to processors without them (SDM 2, TZCNT).
+        Code older = instruction.Code switch
+        {
+            Code.Tzcnt_r16_rm16 => Code.Bsf_r16_rm16,
+            Code.Tzcnt_r32_rm32 => Code.Bsf_r32_rm32,
+            Code.Tzcnt_r64_rm64 => Code.Bsf_r64_rm64,
+            Code.Lzcnt_r16_rm16 => Code.Bsr_r16_rm16,
+            Code.Lzcnt_r32_rm32 => Code.Bsr_r32_rm32,
+            Code.Lzcnt_r64_rm64 => Code.Bsr_r64_rm64,
+            _ => Code.INVALID,
+        };
+        if (older == Code.INVALID)
+            return false;
+        instruction.Code = older;
+        return true;
+    }
+}

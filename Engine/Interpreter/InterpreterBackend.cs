@@ -1,0 +1,386 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Memory;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>
+/// The portable back end, and the reference for the others: decoded blocks run through function pointers; between
+/// blocks stands this dispatcher, which delivers events and looks up what blocks do not know. docs/interpreter.md.
+/// </summary>
+public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
+{
+    /// <summary>Room for decoded code: half a million instructions.</summary>
+    public const long DefaultCodeBytes = 32 << 20;
+
+    private readonly Vcpu _vcpu;
+    private readonly VcpuContext* _c;
+    private readonly BlockCache _blocks;
+    private readonly BlockDecoder _decoder;
+    private readonly JumpCache _jumps = new();
+    private readonly CodeTranslations _code;
+    private readonly SoftwareTlb _tlb;
+    private readonly ConcurrentQueue<PageNumber> _written = new();
+    private byte _mode;
+    private ulong _codeBase;
+    private bool _user;
+
+    /// <param name="vcpu">The vCPU to run; it is given this back end's hooks.</param>
+    /// <param name="codeBytes">Bytes of memory for decoded code.</param>
+    public InterpreterBackend(Vcpu vcpu, long codeBytes = DefaultCodeBytes)
+    {
+        _vcpu = vcpu;
+        _c = vcpu.Context;
+        LargePages large = new();
+        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes);
+        _code = new CodeTranslations(vcpu, large);
+        _decoder = new BlockDecoder(vcpu, _blocks, _code);
+        _tlb = new SoftwareTlb(vcpu, _jumps, _code, large, _blocks);
+        _blocks.PageBecameCode = _tlb.RevokeWritePermission;
+        vcpu.Translations = _tlb;
+        vcpu.Code = _blocks;
+        vcpu.Memory.Code.Observe(this);
+    }
+
+    public VcpuExit Run(long budget)
+    {
+        ref CpuState state = ref _c->State;
+        _c->Budget = budget;
+        _c->SetArithmetic(state.Rflags);
+        VcpuExit exit = Loop();
+        state.Rflags = _c->GetRflags();
+        return exit;
+    }
+
+    public void RevokeWritePermissions() => _tlb.RevokeWritePermissions();
+
+    public void Reset()
+    {
+        _tlb.FlushAll();
+        _blocks.Clear();
+    }
+
+    /// <summary>A device wrote to a page with code. Any thread; the vCPU looks before its next block.</summary>
+    public void PageWritten(PageNumber page)
+    {
+        _written.Enqueue(page);
+        _vcpu.Kick();
+    }
+
+    public void Dispose()
+    {
+        _vcpu.Memory.Code.Unobserve(this);
+        _vcpu.Translations = NoCaches.Instance;
+        _vcpu.Code = NoCaches.Instance;
+        _tlb.Dispose();
+        _jumps.Dispose();
+        _blocks.Dispose();
+    }
+
+    private VcpuExit Loop()
+    {
+        VcpuContext* c = _c;
+        Op* last = null;
+        while (true)
+        {
+            if (Volatile.Read(ref c->ExitRequest) != 0)
+            {
+                last = null;
+                // Cleared before anything is looked at, so that what comes later is seen by the next look.
+                Interlocked.Exchange(ref c->ExitRequest, 0);
+                DropWrittenCode();
+                if (c->PendingExit >= 0)
+                {
+                    VcpuExit exit = (VcpuExit)c->PendingExit;
+                    c->PendingExit = -1;
+                    return exit;
+                }
+                return VcpuExit.Interrupted;
+            }
+            if (c->Budget <= 0)
+                return VcpuExit.Interrupted;
+            if (EventWaits() && !DeliverWaiting(ref last))
+                return VcpuExit.Shutdown;
+            if (c->State.Halted)
+                return VcpuExit.Halted;
+            SelectMode();
+            bool alone = c->State.InterruptShadow || (c->State.Rflags & Rflags.TF) != 0;
+            Block* block = Find(last);
+            if (block != null)
+                last = alone ? RunAlone(block) : Execute(block);
+            else
+                last = null;
+            if (c->Fault.Vector != Fault.None && !Complete(ref last))
+                return VcpuExit.Shutdown;
+        }
+    }
+
+    /// <summary>Runs blocks until an op leaves the loop; returns that op.</summary>
+    private Op* Execute(Block* block)
+    {
+        VcpuContext* c = _c;
+        if (c->Budget < block->Instructions)
+            return RunShort(block);
+        Op* op = Block.Enter(c, block);
+        if (op == null)
+            return null;
+        Op* last;
+        do
+        {
+            last = op;
+            op = op->Execute(c, op);
+        }
+        while (op != null);
+        if (c->Fault.Vector != Fault.None)
+        {
+            c->State.Rip = last->Rip;
+            c->Budget += last->Remaining + 1;
+            c->State.RetiredInstructions -= (ulong)(last->Remaining + 1);
+        }
+        return last;
+    }
+
+    /// <summary>Runs the first instructions of a block, as many as the budget has left.</summary>
+    private Op* RunShort(Block* block)
+    {
+        Op* op = (Op*)(block + 1);
+        Op* last = null;
+        while (_c->Budget > 0 && op != null && (op->Flags & (byte)OpFlags.Internal) == 0 && !BlockCache.IsStale(op))
+            op = Step(op, out last);
+        return last;
+    }
+
+    /// <summary>Runs the first instruction of a block, with what follows from running alone: devices may be reached, and TF traps.</summary>
+    private Op* RunAlone(Block* block)
+    {
+        bool trap = (_c->State.Rflags & Rflags.TF) != 0;
+        bool shadow = _c->State.InterruptShadow;
+        _c->State.InterruptShadow = false;
+        Op* op = (Op*)(block + 1);
+        while (op->Length == 0)
+            op++;
+        bool traps = trap && (op->Flags & (byte)OpFlags.NoTrap) == 0;
+        _tlb.Alone = true;
+        _ = Step((Op*)(block + 1), out Op* last);
+        _tlb.Alone = false;
+        if (_c->Fault.Vector == Completion.Partial)
+            _c->State.InterruptShadow = shadow;
+        else if (traps && _c->Fault.Vector == Fault.None && !_c->State.InterruptShadow)
+            EventDelivery.RaiseDebug(_c, DebugSingleStep);
+        return last;
+    }
+
+    /// <summary>DR6.BS (SDM 3B, 17.2.3).</summary>
+    private const ulong DebugSingleStep = 1 << 14;
+
+    /// <summary>
+    /// Executes one instruction alone, counted before it runs as in a block. Returns the next op of the block; null after
+    /// a branch, a fault or the end. RIP is right in every case.
+    /// </summary>
+    private Op* Step(Op* op, out Op* last)
+    {
+        VcpuContext* c = _c;
+        c->Budget--;
+        c->State.RetiredInstructions++;
+        Op* next = op;
+        do
+        {
+            last = next;
+            next = last->Execute(c, last);
+        }
+        while (next == last + 1 && last->Length == 0);
+        if (next == null)
+        {
+            if (c->Fault.Vector == Fault.None)
+                return null;
+            c->State.Rip = last->Rip;
+            c->Budget++;
+            c->State.RetiredInstructions--;
+            return null;
+        }
+        if (next == last + 1)
+        {
+            c->State.Rip = next->Rip;
+            return next;
+        }
+        // A branch has entered its target's block and charged it: undo that.
+        Block* target = (Block*)next - 1;
+        c->Budget += target->Instructions;
+        c->State.RetiredInstructions -= target->Instructions;
+        c->State.Rip = target->Rip;
+        return null;
+    }
+
+    /// <summary>The block at RIP, linked to the branch that asked for it. Null: a fault is recorded, or the cache was just emptied.</summary>
+    private Block* Find(Op* last)
+    {
+        VcpuContext* c = _c;
+        ulong rip = c->State.Rip;
+        Block* block = JumpCache.Find(c, rip);
+        if (block == null || block->Instructions == Block.Stale)
+        {
+            block = LookUp(rip);
+            if (block == null)
+                return null;
+        }
+        if (last != null && (last->Flags & (byte)OpFlags.Branch) != 0)
+            Link(last, block);
+        return block;
+    }
+
+    private Block* LookUp(ulong rip)
+    {
+        ulong linear = rip;
+        if ((_mode & CodeMode.SizeMask) != CodeMode.Code64)
+        {
+            if (rip > _c->State.Cs.Limit)
+            {
+                _c->Raise(Vector.GP, 0);
+                return null;
+            }
+            linear = (uint)(rip + _c->State.Cs.Base);
+        }
+        else if (!Paging.IsCanonical(rip))
+        {
+            _c->Raise(Vector.GP, 0);
+            return null;
+        }
+        if (!_code.Translate(linear, _user, out ulong physical, out bool global))
+            return null;
+        Block* block = _blocks.Find(rip, physical, _mode);
+        if (block != null && block->SecondPage != Block.OnePage && !SecondPageHolds(block, linear, ref global))
+            block = null;
+        if (_c->Fault.Vector != Fault.None)
+            return null;
+        if (block == null)
+        {
+            block = _decoder.Decode(rip, linear, physical, _mode, _user, ref global);
+            if (block == null)
+            {
+                if (_c->Fault.Vector == Fault.None)
+                    DropAllCode();
+                return null;
+            }
+            _blocks.Add(block);
+        }
+        _jumps.Add(_c, block, _user, global);
+        return block;
+    }
+
+    /// <summary>Whether the second page of a block that crosses pages is still the one that it was decoded from.</summary>
+    private bool SecondPageHolds(Block* block, ulong linear, ref bool global)
+    {
+        ulong next = (linear | (PageNumber.Size - 1)) + 1;
+        if ((_mode & CodeMode.SizeMask) != CodeMode.Code64)
+            next = (uint)next;
+        if (!_code.Translate(next, _user, out ulong physical, out bool secondGlobal))
+            return false;
+        global &= secondGlobal;
+        return physical == block->SecondPage;
+    }
+
+    /// <summary>Within a page a branch may go to its target without a look: they share the translation.</summary>
+    private void Link(Op* branch, Block* target)
+    {
+        // Pages of RIP are pages of linear addresses only under an aligned base.
+        if (_mode != CodeMode.Code64 && (_codeBase & (PageNumber.Size - 1)) != 0)
+            return;
+        if ((branch->Rip ^ target->Rip) >> PageNumber.Shift != 0 || target->SecondPage != Block.OnePage)
+            return;
+        // Nor does a branch count that crosses pages: its block was entered by two translations.
+        if (branch->Length != 0 && ((branch->NextRip - 1 ^ target->Rip) >> PageNumber.Shift) != 0)
+            return;
+        if (target->Rip != branch->Immediate)
+            return;
+        branch->Link = (Op*)target;
+        // The end of a block that follows a conditional branch: the branch's own way on.
+        if ((branch->Flags & (byte)OpFlags.Internal) != 0 && (branch[-1].Flags & (byte)OpFlags.Branch) != 0)
+            branch[-1].Displacement = (ulong)target;
+    }
+
+    private void SelectMode()
+    {
+        ref CpuState state = ref _c->State;
+        ushort cs = state.Cs.Attributes;
+        byte mode;
+        if (state.LongMode && (cs & Segment.L) != 0)
+            mode = CodeMode.Code64;
+        else
+        {
+            mode = (cs & Segment.DB) != 0 ? CodeMode.Code32 : CodeMode.Code16;
+            if ((state.Ss.Attributes & Segment.DB) != 0)
+                mode |= CodeMode.Stack32;
+        }
+        if (mode != CodeMode.Code64 && state.Cs.Base != _codeBase)
+        {
+            _codeBase = state.Cs.Base;
+            _jumps.FlushAll();
+        }
+        _mode = mode;
+        _user = state.Cpl == 3;
+        _tlb.SelectBank();
+        _c->JumpCache = _jumps.Select(_user, mode);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool EventWaits()
+    {
+        ref CpuState state = ref _c->State;
+        if (state.InterruptShadow)
+            return false;
+        return (state.NmiPending && !state.NmiBlocked) || ((state.Rflags & Rflags.IF) != 0 && _vcpu.Interrupts.HasInterrupt);
+    }
+
+    /// <summary>Delivers a waiting NMI or interrupt; false: triple fault.</summary>
+    private bool DeliverWaiting(ref Op* last)
+    {
+        DeliveryOutcome outcome;
+        lock (_vcpu.Bus.Gate)
+            outcome = EventDelivery.DeliverPending(_c);
+        if (outcome != DeliveryOutcome.None)
+            last = null;
+        return outcome != DeliveryOutcome.Shutdown;
+    }
+
+    /// <summary>Handles what an instruction left in the context's fault; false: triple fault.</summary>
+    private bool Complete(ref Op* last)
+    {
+        VcpuContext* c = _c;
+        Fault fault = c->Fault;
+        c->Fault = new Fault { Vector = Fault.None };
+        Op* at = last;
+        last = null;
+        if (fault.Vector == Completion.Partial)
+            return true;
+        if (fault.Vector == Completion.Alone)
+            return RunDevice();
+        if (fault.Vector == (byte)Vector.GP && fault.Address == SoftwareTlb.NonCanonical)
+        {
+            fault.Address = 0;
+            if (at != null && (at->Flags & (byte)OpFlags.StackSegment) != 0)
+                fault.Vector = (byte)Vector.SS;
+        }
+        return EventDelivery.Deliver(c, fault) != DeliveryOutcome.Shutdown;
+    }
+
+    /// <summary>Runs the instruction at RIP again, alone: it reaches a device.</summary>
+    private bool RunDevice()
+    {
+        Block* block = Find(null);
+        Op* last = block != null ? RunAlone(block) : null;
+        return _c->Fault.Vector == Fault.None || Complete(ref last);
+    }
+
+    private void DropWrittenCode()
+    {
+        while (_written.TryDequeue(out PageNumber page))
+            _blocks.PageWritten(page);
+    }
+
+    private void DropAllCode()
+    {
+        _jumps.FlushAll();
+        _blocks.Clear();
+    }
+}

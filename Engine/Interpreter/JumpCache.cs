@@ -1,0 +1,113 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Godwit.Engine.Cpu;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>
+/// Blocks by RIP alone, for branches that leave their page: what stands here is right as long as no translation of a
+/// code page changes. One table for each privilege and code mode.
+/// </summary>
+internal sealed unsafe class JumpCache : IDisposable
+{
+    private const int Entries = 4096;
+
+    /// <summary>A RIP that is not canonical and is therefore never looked up.</summary>
+    private const ulong None = 1ul << 63;
+
+    private readonly Table[] _tables = new Table[2 * CodeMode.Count];
+
+    /// <summary>The table for a privilege and mode.</summary>
+    public void* Select(bool user, byte mode)
+    {
+        ref Table table = ref _tables[mode * 2 + (user ? 1 : 0)];
+        if (table.Entries == null)
+            table = new Table(Entries);
+        return table.Entries;
+    }
+
+    /// <summary>Goes to a block by its RIP, which is canonical; leaves the loop where it is not known.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Op* Jump(VcpuContext* c, ulong rip)
+    {
+        Entry* entry = (Entry*)c->JumpCache + Index(rip);
+        if (entry->Rip == rip)
+            return Block.Enter(c, entry->Block);
+        c->State.Rip = rip;
+        return null;
+    }
+
+    public static Block* Find(VcpuContext* c, ulong rip)
+    {
+        Entry* entry = (Entry*)c->JumpCache + Index(rip);
+        return entry->Rip == rip ? entry->Block : null;
+    }
+
+    /// <summary>Remembers a block. <paramref name="global"/>: its translation survives a write of CR3.</summary>
+    public void Add(VcpuContext* c, Block* block, bool user, bool global)
+    {
+        ref Table table = ref _tables[block->Mode * 2 + (user ? 1 : 0)];
+        int index = Index(block->Rip);
+        table.Entries[index] = new Entry { Rip = block->Rip, Block = block };
+        if (global)
+            table.Global.Add(index);
+        else
+            table.Local.Add(index);
+    }
+
+    public void FlushAll()
+    {
+        FlushNonGlobal();
+        foreach (ref Table table in _tables.AsSpan())
+            if (table.Entries != null)
+                table.Clear(table.Global);
+    }
+
+    public void FlushNonGlobal()
+    {
+        foreach (ref Table table in _tables.AsSpan())
+            if (table.Entries != null)
+                table.Clear(table.Local);
+    }
+
+    public void Dispose()
+    {
+        foreach (ref Table table in _tables.AsSpan())
+        {
+            NativeMemory.AlignedFree(table.Entries);
+            table.Entries = null;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Index(ulong rip) => (int)((rip ^ (rip >> 12)) & (Entries - 1));
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Entry
+    {
+        public ulong Rip;
+        public Block* Block;
+    }
+
+    private struct Table
+    {
+        public Entry* Entries;
+        public readonly FillLog Local, Global;
+
+        public Table(int entries)
+        {
+            Entries = (Entry*)NativeMemory.AlignedAlloc((nuint)(entries * sizeof(Entry)), 64);
+            Local = new FillLog(entries);
+            Global = new FillLog(entries);
+            for (int i = 0; i < entries; i++)
+                Entries[i] = new Entry { Rip = None };
+        }
+
+        public readonly void Clear(FillLog log)
+        {
+            foreach (ushort index in log.Filled)
+                Entries[index] = new Entry { Rip = None };
+            log.Clear();
+        }
+    }
+}

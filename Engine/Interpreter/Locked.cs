@@ -1,0 +1,57 @@
+using System.Runtime.CompilerServices;
+using Godwit.Engine.Cpu;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>
+/// The memory operand of a locked instruction: host-atomic where it lies in one page of RAM, which is where guests lock.
+/// A device, a page with decoded code or a page-crossing operand is read and written in two steps.
+/// </summary>
+internal unsafe ref struct Locked<T>
+    where T : unmanaged
+{
+    private readonly VcpuContext* _c;
+    private readonly ulong _address;
+    private T* _host;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Locked(VcpuContext* c, ulong address)
+    {
+        _c = c;
+        _address = address;
+        _host = (T*)GuestAccess.WritePointer(c, address, sizeof(T));
+    }
+
+    /// <summary>The store of <see cref="TryReplace"/> met a fault.</summary>
+    public bool Faulted { get; private set; }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool Load(out T value)
+    {
+        if (_host != null)
+        {
+            value = *_host;
+            return true;
+        }
+        if (!GuestAccess.LoadForWrite(_c, _address, out value))
+            return false;
+        // The load has asked for the permission to write: if it was given, go on atomically.
+        _host = (T*)GuestAccess.WritePointer(_c, _address, sizeof(T));
+        if (_host != null)
+            value = *_host;
+        return true;
+    }
+
+    /// <summary>Stores where the memory still holds what was loaded; false: load again. True after a fault, too.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryReplace(T expected, T replacement)
+    {
+        if (_host != null)
+            return Equal(Interlocked.CompareExchange(ref *_host, replacement, expected), expected);
+        Faulted = !GuestAccess.Store(_c, _address, replacement);
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Equal(T left, T right) => EqualityComparer<T>.Default.Equals(left, right);
+}

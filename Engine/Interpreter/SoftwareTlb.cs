@@ -1,0 +1,351 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Memory;
+
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>
+/// Linear pages to host addresses, for reading and for writing. One bank of entries for each right to access: a user's,
+/// a supervisor's, a supervisor's under SMAP, and one that never hits for code whose alignment is checked. Devices,
+/// page-crossing accesses and stores to pages with decoded code never hit: they come to the slow paths here.
+/// </summary>
+internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
+{
+    private const ulong OffsetMask = PageNumber.Size - 1;
+
+    private readonly Vcpu _vcpu;
+    private readonly VcpuContext* _c;
+    private readonly JumpCache _jumps;
+    private readonly CodeTranslations _code;
+    private readonly BlockCache _blocks;
+    private readonly LargePages _large;
+    private readonly Bank[] _banks = [new(), new(), new(), new()];
+    private Bank _bank;
+    private bool _user, _checkAlignment;
+
+    public SoftwareTlb(Vcpu vcpu, JumpCache jumps, CodeTranslations code, LargePages large, BlockCache blocks)
+    {
+        _vcpu = vcpu;
+        _c = vcpu.Context;
+        _jumps = jumps;
+        _code = code;
+        _blocks = blocks;
+        _large = large;
+        _bank = _banks[0];
+    }
+
+    /// <summary>The instruction being executed runs alone (its RIP and the instruction count are exact) and may reach devices.</summary>
+    public bool Alone { get; set; }
+
+    public static SoftwareTlb Of(VcpuContext* c) => (SoftwareTlb)Vcpu.Of(c).Translations;
+
+    /// <summary>Selects the bank for the current CPL, CR0.AM, CR4.SMAP and EFLAGS.AC.</summary>
+    public void SelectBank()
+    {
+        ref CpuState state = ref _c->State;
+        bool user = state.Cpl == 3;
+        bool ac = (state.Rflags & Rflags.AC) != 0;
+        _user = user;
+        _checkAlignment = user && ac && (state.Cr0 & Cr0.AM) != 0;
+        int bank = _checkAlignment ? 3 : user ? 0 : (state.Cr4 & Cr4.SMAP) != 0 && !ac ? 2 : 1;
+        _bank = _banks[bank];
+        _c->Tlb = _bank.Entries;
+    }
+
+    /// <summary>A load that missed. At most a page.</summary>
+    public bool Read(ulong address, byte* destination, int size)
+    {
+        if (!Check(ref address, size))
+            return false;
+        ulong offset = address & OffsetMask;
+        int head = (int)Math.Min((ulong)size, PageNumber.Size - offset);
+        byte* first = Resolve(address, PageAccess.Read, out ulong firstPhysical);
+        if (first == null && firstPhysical == NoPhysical)
+            return false;
+        byte* second = null;
+        ulong secondPhysical = 0;
+        if (head < size)
+        {
+            second = Resolve(Next(address, head), PageAccess.Read, out secondPhysical);
+            if (second == null && secondPhysical == NoPhysical)
+                return false;
+        }
+        if ((first == null || (head < size && second == null)) && !Alone)
+            return Completion.Stop(_c, Completion.Alone);
+        ReadPart(first, firstPhysical, destination, head);
+        if (head < size)
+            ReadPart(second, secondPhysical, destination + head, size - head);
+        return true;
+    }
+
+    /// <summary>A store that missed. At most a page; nothing is stored when any part of it faults.</summary>
+    public bool Write(ulong address, byte* source, int size)
+    {
+        if (!PrepareWrite(address, size, out Target target))
+            return false;
+        WritePart(target.First, target.FirstPhysical, source, target.Head);
+        if (target.Head < size)
+            WritePart(target.Second, target.SecondPhysical, source + target.Head, size - target.Head);
+        return true;
+    }
+
+    /// <summary>The load of a read-modify-write that missed: faults as the store would.</summary>
+    public bool ReadForWrite(ulong address, byte* destination, int size)
+    {
+        if (!PrepareWrite(address, size, out Target target))
+            return false;
+        ReadPart(target.First, target.FirstPhysical, destination, target.Head);
+        if (target.Head < size)
+            ReadPart(target.Second, target.SecondPhysical, destination + target.Head, size - target.Head);
+        return true;
+    }
+
+    public void FlushAll()
+    {
+        foreach (Bank bank in _banks)
+        {
+            bank.Clear(bank.Local);
+            bank.Clear(bank.Global);
+        }
+        _large.Clear();
+        _jumps.FlushAll();
+        _code.FlushAll();
+    }
+
+    public void FlushNonGlobal()
+    {
+        foreach (Bank bank in _banks)
+            bank.Clear(bank.Local);
+        _jumps.FlushNonGlobal();
+        _code.FlushNonGlobal();
+    }
+
+    public void FlushPage(ulong linear)
+    {
+        if (_large.Covers(linear))
+        {
+            // Entries are 4 KiB pieces; a large page may stand in many.
+            FlushAll();
+            return;
+        }
+        foreach (Bank bank in _banks)
+        {
+            TlbEntry* entry = bank.Entries + Index(linear);
+            if (((entry->ReadTag ^ linear) & ~OffsetMask) == 0 || ((entry->WriteTag ^ linear) & ~OffsetMask) == 0)
+                *entry = Empty;
+        }
+        if (_code.Holds(linear))
+        {
+            _jumps.FlushAll();
+            _code.FlushAll();
+        }
+    }
+
+    /// <summary>Drops every permission to write (a new dirty generation).</summary>
+    public void RevokeWritePermissions()
+    {
+        foreach (Bank bank in _banks)
+        {
+            foreach (ushort index in bank.Local.Filled)
+                bank.Entries[index].WriteTag = TlbEntry.Invalid;
+            foreach (ushort index in bank.Global.Filled)
+                bank.Entries[index].WriteTag = TlbEntry.Invalid;
+        }
+    }
+
+    /// <summary>Drops the permission to write one physical page: code has been decoded from it.</summary>
+    public void RevokeWritePermission(PageNumber page)
+    {
+        ulong physical = page.Address.Value;
+        foreach (Bank bank in _banks)
+        {
+            foreach (ushort index in bank.Local.Filled)
+                if (bank.Entries[index].Physical == physical)
+                    bank.Entries[index].WriteTag = TlbEntry.Invalid;
+            foreach (ushort index in bank.Global.Filled)
+                if (bank.Entries[index].Physical == physical)
+                    bank.Entries[index].WriteTag = TlbEntry.Invalid;
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (Bank bank in _banks)
+            bank.Dispose();
+    }
+
+    private const ulong NoPhysical = ulong.MaxValue;
+
+    private static TlbEntry Empty => new() { ReadTag = TlbEntry.Invalid, WriteTag = TlbEntry.Invalid, Physical = NoPhysical };
+
+    private static int Index(ulong address) => (int)(address >> PageNumber.Shift) & (TlbEntry.Count - 1);
+
+    /// <summary>Cuts the address to what the mode has and checks what comes before paging: canonical form and alignment.</summary>
+    private bool Check(ref ulong address, int size)
+    {
+        if (!_c->State.Mode64)
+            address = (uint)address;
+        else if (!Paging.IsCanonical(address) || !Paging.IsCanonical(address + (ulong)size - 1))
+        {
+            // The dispatcher makes it a stack fault where the operand goes through SS.
+            _c->Fault = new Fault { Vector = (byte)Vector.GP, HasErrorCode = true, Address = NonCanonical };
+            return false;
+        }
+        if (_checkAlignment && size <= 8 && (address & (ulong)(size - 1)) != 0)
+            return _c->Raise(Vector.AC, 0);
+        return true;
+    }
+
+    /// <summary>Marks in <see cref="Fault.Address"/> a general protection fault for a non-canonical address.</summary>
+    public const ulong NonCanonical = 1;
+
+    private ulong Next(ulong address, int bytes)
+    {
+        address += (ulong)bytes;
+        return _c->State.Mode64 ? address : (uint)address;
+    }
+
+    private bool PrepareWrite(ulong address, int size, out Target target)
+    {
+        target = default;
+        if (!Check(ref address, size))
+            return false;
+        target.Head = (int)Math.Min((ulong)size, PageNumber.Size - (address & OffsetMask));
+        target.First = Resolve(address, PageAccess.Write, out target.FirstPhysical);
+        if (target.First == null && target.FirstPhysical == NoPhysical)
+            return false;
+        bool device = target.First == null;
+        if (target.Head < size)
+        {
+            target.Second = Resolve(Next(address, target.Head), PageAccess.Write, out target.SecondPhysical);
+            if (target.Second == null && target.SecondPhysical == NoPhysical)
+                return false;
+            device |= target.Second == null;
+        }
+        if (device && !Alone)
+            return Completion.Stop(_c, Completion.Alone);
+        return true;
+    }
+
+    /// <summary>
+    /// The host address of a byte, filling the TLB; null with its physical address for a device, null with
+    /// <see cref="NoPhysical"/> for a fault.
+    /// </summary>
+    private byte* Resolve(ulong linear, PageAccess access, out ulong physical)
+    {
+        TlbEntry* entry = _bank.Entries + Index(linear);
+        ulong page = linear & ~OffsetMask;
+        if (access == PageAccess.Read ? entry->ReadTag == page : entry->WriteTag == page)
+        {
+            physical = entry->Physical + (linear & OffsetMask);
+            return (byte*)(linear + entry->Addend);
+        }
+        if (!Paging.Translate(_c, linear, access, _user, out Translation translation))
+        {
+            physical = NoPhysical;
+            return null;
+        }
+        physical = translation.Physical;
+        PageNumber number = new(physical >> PageNumber.Shift);
+        byte* host = _vcpu.Memory.Resolve(number, access == PageAccess.Write ? Access.Write : Access.Read);
+        if (host == null)
+            return null;
+        if (!_checkAlignment)
+            Fill(entry, linear, access, translation, host);
+        return host + (linear & OffsetMask);
+    }
+
+    private void Fill(TlbEntry* entry, ulong linear, PageAccess access, in Translation translation, byte* host)
+    {
+        ulong page = linear & ~OffsetMask;
+        ulong physical = translation.Physical & ~OffsetMask;
+        // A write permission that stands goes on when the page is read through a new entry of the same page.
+        ulong writeTag = entry->ReadTag == page && entry->Physical == physical ? entry->WriteTag : TlbEntry.Invalid;
+        if (access == PageAccess.Write)
+            writeTag = translation.MayWrite && !_blocks.IsCode(new PageNumber(physical >> PageNumber.Shift)) ? page : TlbEntry.Invalid;
+        *entry = new TlbEntry { ReadTag = page, WriteTag = writeTag, Addend = (ulong)host - page, Physical = physical };
+        (translation.Global ? _bank.Global : _bank.Local).Add(Index(linear));
+        if (translation.PageSize > PageNumber.Size)
+            _large.Add(linear, translation.PageSize);
+    }
+
+    private void ReadPart(byte* host, ulong physical, byte* destination, int size)
+    {
+        if (host != null)
+            Copy(host, destination, size);
+        else
+            PhysicalMemory.Read(_vcpu, physical, new Span<byte>(destination, size));
+    }
+
+    private void WritePart(byte* host, ulong physical, byte* source, int size)
+    {
+        if (host == null)
+        {
+            PhysicalMemory.Write(_vcpu, physical, new ReadOnlySpan<byte>(source, size));
+            return;
+        }
+        Copy(source, host, size);
+        if (_blocks.IsCode(new PageNumber(physical >> PageNumber.Shift)))
+            _blocks.Written(new GuestPhysicalAddress(physical), size);
+    }
+
+    /// <summary>Natural sizes in one piece: another processor must not see half of a value.</summary>
+    private static void Copy(byte* from, byte* to, int size)
+    {
+        switch (size)
+        {
+            case 1:
+                *to = *from;
+                break;
+            case 2:
+                Unsafe.WriteUnaligned(to, Unsafe.ReadUnaligned<ushort>(from));
+                break;
+            case 4:
+                Unsafe.WriteUnaligned(to, Unsafe.ReadUnaligned<uint>(from));
+                break;
+            case 8:
+                Unsafe.WriteUnaligned(to, Unsafe.ReadUnaligned<ulong>(from));
+                break;
+            default:
+                Buffer.MemoryCopy(from, to, size, size);
+                break;
+        }
+    }
+
+    private struct Target
+    {
+        public byte* First, Second;
+        public ulong FirstPhysical, SecondPhysical;
+        public int Head;
+    }
+
+    private sealed class Bank : IDisposable
+    {
+        public TlbEntry* Entries { get; private set; }
+
+        public FillLog Local { get; } = new(TlbEntry.Count);
+
+        public FillLog Global { get; } = new(TlbEntry.Count);
+
+        public Bank()
+        {
+            Entries = (TlbEntry*)NativeMemory.AlignedAlloc((nuint)(TlbEntry.Count * sizeof(TlbEntry)), 64);
+            for (int i = 0; i < TlbEntry.Count; i++)
+                Entries[i] = Empty;
+        }
+
+        public void Clear(FillLog log)
+        {
+            foreach (ushort index in log.Filled)
+                Entries[index] = Empty;
+            log.Clear();
+        }
+
+        public void Dispose()
+        {
+            NativeMemory.AlignedFree(Entries);
+            Entries = null;
+        }
+    }
+}

@@ -203,11 +203,14 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         block->Instructions = Block.Stale;
         Op* op = (Op*)(block + 1);
         for (int i = 0; i < block->Ops; i++)
+        {
             op[i].Execute = &Leave;
+            op[i].Flags |= (byte)OpFlags.Stale;
+        }
     }
 
     /// <summary>Whether the op's block has become stale.</summary>
-    public static bool IsStale(Op* op) => op->Execute == (delegate*<VcpuContext*, Op*, Op*>)&Leave;
+    public static bool IsStale(Op* op) => (op->Flags & (byte)OpFlags.Stale) != 0;
 
     /// <summary>Leaves the loop before this op. What was charged for it and its followers is given back.</summary>
     private static Op* Leave(VcpuContext* c, Op* op)

@@ -28,7 +28,7 @@ internal sealed unsafe class BlockDecoder
         _blocks = blocks;
         _code = code;
         _features = new FeatureGate(vcpu.Services);
-        _decoders = [.. new[] { 16, 32, 64 }.Select(bitness => Decoder.Create(bitness, _bytes, DecoderOptions.AMD))];
+        _decoders = [New(16), New(32), New(64)];
     }
 
     /// <summary>
@@ -77,6 +77,8 @@ internal sealed unsafe class BlockDecoder
         Finish(block, op, (ushort)_bytes.Position);
         return block;
     }
+
+    private Decoder New(int bitness) => Decoder.Create(bitness, _bytes, DecoderOptions.AMD);
 
     /// <summary>Takes the bytes at the block's start, as many as lie in the page.</summary>
     private bool Fetch(ulong physical, int count)
@@ -162,7 +164,7 @@ internal sealed unsafe class BlockDecoder
     private static Op* GoOn(VcpuContext* c, Op* op)
     {
         if (op->Link != null)
-            return Block.Enter(c, op->Link);
+            return Block.Enter(c, (Block*)op->Link);
         return JumpCache.Jump(c, op->Rip);
     }
 

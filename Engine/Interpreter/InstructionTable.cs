@@ -1,4 +1,5 @@
 using Godwit.Engine.Interpreter.Integer;
+using Godwit.Engine.Interpreter.Sse;
 using Iced.Intel;
 
 namespace Godwit.Engine.Interpreter;
@@ -44,6 +45,7 @@ internal static class InstructionTable
         Stack.Rows,
         Strings.Rows,
         Exchange.Rows,
+        [.. VectorFamilies.All],
     ];
 
     private static Row[]?[] Build()

@@ -48,6 +48,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         ref CpuState state = ref _c->State;
         _c->Budget = budget;
         _c->SetArithmetic(state.Rflags);
+        // An NMI comes with a kick, so that it is looked for here only.
+        lock (_vcpu.Bus.Gate)
+            state.NmiPending |= _vcpu.Interrupts.TakeNmi();
         VcpuExit exit = Loop();
         state.Rflags = _c->GetRflags();
         return exit;

@@ -80,4 +80,7 @@ public enum OpFlags : byte
 
     /// <summary>No single-step trap follows, although TF was set: the instruction enters a handler itself (INT n, SYSCALL).</summary>
     NoTrap = 64,
+
+    /// <summary>The op's code has been overwritten: executing it leaves the loop before it.</summary>
+    Stale = 128,
 }

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
 
@@ -8,12 +7,22 @@ namespace Godwit.Engine.Interpreter;
 /// <summary>Registers by their byte offset in <see cref="VcpuContext"/>.</summary>
 internal static unsafe class Registers
 {
-    private static readonly int _gpr = Offset(nameof(CpuState.Gpr)), _vector = Offset(nameof(CpuState.Vector)), _x87 = Offset(nameof(CpuState.X87));
+    private static readonly int _gpr, _vector, _x87, _segments;
 
-    private static readonly int _segments = Offset(nameof(CpuState.Es));
+    static Registers()
+    {
+        // Differences of addresses, since Marshal.OffsetOf would give the layout for marshalling.
+        VcpuContext probe;
+        byte* start = (byte*)&probe;
+        _gpr = (int)((byte*)probe.State.Gpr - start);
+        _vector = (int)(probe.State.Vector - start);
+        _x87 = (int)((byte*)probe.State.X87 - start);
+        _segments = (int)((byte*)&probe.State.Es - start);
+        Zero = (ushort)((byte*)&probe.Zero - start);
+    }
 
     /// <summary>The offset of what is always zero.</summary>
-    public static ushort Zero { get; } = (ushort)Marshal.OffsetOf<VcpuContext>(nameof(VcpuContext.Zero));
+    public static ushort Zero { get; }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Get<T>(VcpuContext* c, ushort offset)
@@ -61,6 +70,4 @@ internal static unsafe class Registers
 
     /// <summary>The offset of a segment register's record, whose first field is the base.</summary>
     public static ushort SegmentOffset(Register segment) => (ushort)(_segments + sizeof(Segment) * (segment - Register.ES));
-
-    private static int Offset(string field) => (int)Marshal.OffsetOf<VcpuContext>(nameof(VcpuContext.State)) + (int)Marshal.OffsetOf<CpuState>(field);
 }

@@ -1,1 +1,3 @@
-return 0;
+using Godwit.Engine.Benchmarks;
+
+return InterpreterBenchmark.Run(args);

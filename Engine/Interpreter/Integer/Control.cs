@@ -108,7 +108,7 @@ internal static unsafe class Control
         where T : unmanaged
     {
         if (sizeof(T) == 8 && !Paging.IsCanonical(target))
-            return c->Raise(Vector.GP, 0);
+            return c->Raise(Cpu.Vector.GP, 0);
         return true;
     }
 

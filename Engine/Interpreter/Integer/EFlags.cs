@@ -52,13 +52,6 @@ internal static unsafe class FlagMoves
         new(Mnemonic.Reservednop, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
         new(Mnemonic.Endbr32, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
         new(Mnemonic.Endbr64, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetch, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetchw, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetchwt1, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetchnta, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetcht0, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetcht1, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Prefetcht2, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
     ];
 
     private static Op* Clc(VcpuContext* c, Op* op)

@@ -188,19 +188,19 @@ internal static unsafe class MulDiv
         {
             ulong divisor = ShiftForms.Extend(operand);
             if (divisor == 0)
-                return c->Raise(Vector.DE);
+                return c->Raise(Cpu.Vector.DE);
             ulong quotient, remainder;
             if (sizeof(T) < 8)
             {
                 (quotient, remainder) = Math.DivRem(GetWide<T>(c), divisor);
                 if (quotient >> (sizeof(T) * 8) != 0)
-                    return c->Raise(Vector.DE);
+                    return c->Raise(Cpu.Vector.DE);
             }
             else
             {
                 ulong high = c->State.Gpr[Gpr.RDX], low = c->State.Gpr[Gpr.RAX];
                 if (high >= divisor)
-                    return c->Raise(Vector.DE);
+                    return c->Raise(Cpu.Vector.DE);
                 if (high == 0)
                     (quotient, remainder) = Math.DivRem(low, divisor);
                 else
@@ -222,7 +222,7 @@ internal static unsafe class MulDiv
         {
             long divisor = (long)LazyFlags.SignExtend(operand);
             if (divisor == 0)
-                return c->Raise(Vector.DE);
+                return c->Raise(Cpu.Vector.DE);
             long quotient, remainder;
             if (sizeof(T) < 8)
             {
@@ -230,16 +230,16 @@ internal static unsafe class MulDiv
                 if (sizeof(T) < 4)
                     dividend = dividend << (64 - sizeof(T) * 16) >> (64 - sizeof(T) * 16);
                 if (divisor == -1 && dividend == long.MinValue)
-                    return c->Raise(Vector.DE);
+                    return c->Raise(Cpu.Vector.DE);
                 (quotient, remainder) = Math.DivRem(dividend, divisor);
                 if (quotient << (64 - sizeof(T) * 8) >> (64 - sizeof(T) * 8) != quotient)
-                    return c->Raise(Vector.DE);
+                    return c->Raise(Cpu.Vector.DE);
             }
             else
             {
                 long high = (long)c->State.Gpr[Gpr.RDX], low = (long)c->State.Gpr[Gpr.RAX];
                 if (!DivideWide(high, low, divisor, out quotient, out remainder))
-                    return c->Raise(Vector.DE);
+                    return c->Raise(Cpu.Vector.DE);
             }
             SetWide<T>(c, (ulong)quotient, (ulong)remainder);
             return true;

@@ -159,7 +159,7 @@ public static unsafe class Msrs
                 Assign(ref state.Pat, value, valid);
                 break;
             case MtrrDefType:
-                valid = (value & ~0xc07ul) == 0 && IsMemoryType((byte)(value & 7), uncachedMinus: false);
+                valid = IsMtrrDefault(value);
                 Assign(ref state.MtrrDefaultType, value, valid);
                 break;
             case EferIndex:
@@ -251,7 +251,9 @@ public static unsafe class Msrs
             return vcpu.Interrupts.WriteMsr(index, value);
     }
 
-    private static bool IsPat(ulong value)
+    internal static bool IsMtrrDefault(ulong value) => (value & ~0xc07ul) == 0 && IsMemoryType((byte)(value & 7), uncachedMinus: false);
+
+    internal static bool IsPat(ulong value)
     {
         for (int i = 0; i < 8; i++)
             if (!IsMemoryType((byte)(value >> (i * 8)), uncachedMinus: true))

@@ -231,15 +231,16 @@ internal sealed class FrameLink : IAsyncDisposable
 
     private async Task<bool> FillAsync(Memory<byte> buffer, CancellationTokenSource limit, bool mayEnd)
     {
+        // The whole of it within the limit: signs of life must not pass for the rest of a frame that never comes.
+        limit.CancelAfter(_silence);
         for (int filled = 0; filled < buffer.Length;)
         {
-            limit.CancelAfter(_silence);
             int read = await _stream.ReadAsync(buffer[filled..], limit.Token).ConfigureAwait(false);
-            limit.CancelAfter(Timeout.InfiniteTimeSpan);
             if (read == 0)
                 return mayEnd && filled == 0 ? false : throw new LinkException("the link was closed within a frame");
             filled += read;
         }
+        limit.CancelAfter(Timeout.InfiniteTimeSpan);
         return true;
     }
 

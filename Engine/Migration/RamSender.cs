@@ -86,6 +86,7 @@ internal sealed class RamSender : IDisposable
         if (wipe is { } page)
         {
             _batch.AddZero(page);
+            Sent.Set(page, UInt128.Zero);
             await FlushAsync(cancellation).ConfigureAwait(false);
         }
         await SendFreeAsync(cancellation).ConfigureAwait(false);

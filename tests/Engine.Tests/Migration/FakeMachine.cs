@@ -122,10 +122,9 @@ internal sealed class FakeMachine : IMigratableMachine, IDirtyWriter, IDisposabl
             StoreSomewhere();
     }
 
-    public void StoreTo(PageNumber page)
-    {
-        Store(page);
-    }
+    public void StoreTo(PageNumber page) => Store(page);
+
+    public void LetTimePass(TimeSpan time) => _clock += (ulong)time.TotalNanoseconds;
 
     public Task PauseAsync()
     {
@@ -146,7 +145,7 @@ internal sealed class FakeMachine : IMigratableMachine, IDirtyWriter, IDisposabl
         if (IsRunning)
             throw new InvalidOperationException("resumed twice");
         LastAdvance = elapsed;
-        _clock += (ulong)elapsed.TotalNanoseconds;
+        _clock = (ulong)((long)_clock + (long)elapsed.TotalNanoseconds);
         _resumedAt = Stopwatch.GetTimestamp();
         IsRunning = true;
         _monitor.Started();

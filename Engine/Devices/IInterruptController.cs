@@ -3,8 +3,11 @@ namespace Godwit.Engine.Devices;
 /// <summary>What a vCPU asks of its local APIC (with the 8259 behind it through LINT0 or directly).</summary>
 public interface IInterruptController
 {
-    /// <summary>An interrupt above the processor priority waits; cheap enough to ask between blocks.</summary>
+    /// <summary>An interrupt above the processor priority waits, or may; cheap enough to ask between blocks, by any thread.</summary>
     bool HasInterrupt { get; }
+
+    /// <summary>A non-maskable interrupt waits; as cheap as <see cref="HasInterrupt"/>.</summary>
+    bool HasNmi => false;
 
     /// <summary>A non-maskable interrupt waits; reading takes it.</summary>
     bool TakeNmi();

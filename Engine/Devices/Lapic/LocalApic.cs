@@ -4,7 +4,8 @@ namespace Godwit.Engine.Devices.Lapic;
 
 /// <summary>
 /// A vCPU's local APIC (Intel SDM vol. 3, chapter 11), xAPIC through its page and x2APIC through MSRs. The page stays
-/// where it is after reset. Used under the machine lock on its vCPU's thread, but for <see cref="HasInterrupt"/>.
+/// where it is after reset. Used under the machine lock; registers, MSRs, <see cref="Acknowledge"/> and
+/// <see cref="SettlePvEoi"/> on its vCPU's thread only, <see cref="HasInterrupt"/> and <see cref="HasNmi"/> anywhere.
 /// The bootstrap processor's APIC starts as firmware leaves it, in virtual wire mode: enabled, LINT0 ExtINT, LINT1 NMI.
 /// </summary>
 public sealed partial class LocalApic : IInterruptController, IApicTarget, IMmioDevice, ISavedState<LocalApicState>
@@ -85,6 +86,8 @@ public sealed partial class LocalApic : IInterruptController, IApicTarget, IMmio
             Update();
         }
     }
+
+    public bool HasNmi => _nmiPending;
 
     public bool TakeNmi()
     {
@@ -219,9 +222,15 @@ public sealed partial class LocalApic : IInterruptController, IApicTarget, IMmio
 
     private static DeliveryMode Mode(uint entry) => (DeliveryMode)(entry >> 8 & 7);
 
+    /// <summary>
+    /// While a PV EOI is offered only the vCPU's own thread may look at the guest's word, so what is in service may have
+    /// ended already: say that an interrupt waits, and <see cref="Acknowledge"/> finds out.
+    /// </summary>
+    private bool MayDeliver => _pvEoiArmed ? _irr.Highest >> 4 > (int)_tpr >> 4 : Deliverable >= 0;
+
     private void Update()
     {
-        bool pending = ExternalWaits || (IsEnabled && Deliverable >= 0);
+        bool pending = ExternalWaits || (IsEnabled && MayDeliver);
         bool rises = pending && !_hasInterrupt;
         _hasInterrupt = pending;
         if (rises)
@@ -235,7 +244,6 @@ public sealed partial class LocalApic : IInterruptController, IApicTarget, IMmio
             Raise(ReceiveIllegalVector);
             return false;
         }
-        SettlePvEoi();
         _irr.Add(vector);
         if (level)
             _tmr.Add(vector);

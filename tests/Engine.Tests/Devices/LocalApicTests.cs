@@ -114,7 +114,9 @@ public sealed class LocalApicTests
         Write(Spurious, 0xff);
         Assert.False(_apic.Accept(DeliveryMode.Fixed, 0x31, false));
         Assert.True(_apic.Accept(DeliveryMode.Nmi, 0, false));
+        Assert.True(_apic.HasNmi);
         Assert.True(_apic.TakeNmi());
+        Assert.False(_apic.HasNmi);
         Assert.False(_apic.TakeNmi());
         Assert.Equal(0x10000u, Read(LvtTimer) & 0x10000);
         Write(LvtTimer, 0x31);
@@ -441,9 +443,27 @@ public sealed class LocalApicTests
         Request(0x31);
         _apic.Acknowledge();
         Request(0x32);
-        Assert.False(pv.Bit);
+        Assert.True(_apic.HasInterrupt);
         Assert.Equal(-1, _apic.Acknowledge());
+        Assert.False(pv.Bit);
+        Assert.False(_apic.HasInterrupt);
         Write(Eoi, 0);
+        Assert.Equal(0x32, _apic.Acknowledge());
+    }
+
+    /// <summary>Another thread may raise an interrupt in the middle of the guest's own look at the word.</summary>
+    [Fact]
+    public void RaisingAnInterruptLeavesTheGuestsPvWordAlone()
+    {
+        PvWord pv = new();
+        _apic.PvEoi = pv;
+        Request(0x31);
+        _apic.Acknowledge();
+        _wakes = 0;
+        Request(0x32);
+        Assert.True(pv.Bit);
+        Assert.Equal(1, _wakes);
+        pv.Bit = false;
         Assert.Equal(0x32, _apic.Acknowledge());
     }
 

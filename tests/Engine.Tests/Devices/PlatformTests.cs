@@ -191,6 +191,15 @@ public sealed class PlatformTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(GoldenStates.Platforms), MemberType = typeof(GoldenStates))]
+    public void StatesOfEarlierVersionsAreRead(ulong nanoseconds, string saved)
+    {
+        _clock.Nanoseconds = nanoseconds;
+        _pc.LoadState(MessagePackSerializer.Deserialize<PlatformState>(Convert.FromBase64String(saved), Untrusted));
+        Assert.Equal(saved, Convert.ToBase64String(MessagePackSerializer.Serialize(_pc.SaveState(), Untrusted)));
+    }
+
     private static void Fuzz(Random random, Bus bus, ManualClock clock, PcPlatform pc, int steps)
     {
         ushort[] ports = [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x70, 0x71, 0x60, 0x64, 0x80, 0xf4, 0xcf9,

@@ -1,5 +1,6 @@
 using Godwit.Engine.Interpreter.Integer;
 using Godwit.Engine.Interpreter.Sse;
+using Godwit.Engine.Interpreter.SystemInstructions;
 using Iced.Intel;
 
 namespace Godwit.Engine.Interpreter;
@@ -46,6 +47,7 @@ internal static class InstructionTable
         Strings.Rows,
         Exchange.Rows,
         [.. VectorFamilies.All],
+        SystemRows.Rows,
     ];
 
     private static Row[]?[] Build()

@@ -93,6 +93,7 @@ internal static unsafe class SegmentMoves
             return default;
         op.Extra = IndexOf(instruction.Op0Register);
         op.Third = (ushort)Math.Abs(instruction.StackPointerIncrement);
+        op.Flags |= (byte)OpFlags.StackSegment;
         return new(&Push);
     }
 

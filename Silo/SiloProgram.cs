@@ -10,15 +10,16 @@ public static class SiloProgram
     /// <param name="storeExecutable">What to start as <c>… store</c> where no store runs.</param>
     public static async Task<int> RunAsync(string[] args, Func<IMachine> machines, string storeExecutable)
     {
-        var root = new RootCommand("Godwit's server processes.")
+        var root = new Command("godwit", "Godwit's server processes.")
         {
             StoreCommand.Create(),
             SiloCommand.Create(machines, storeExecutable),
+            new System.CommandLine.Help.HelpOption(),
         };
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            await Console.Error.WriteLineAsync($"godwit: {parsed.Errors[0].Message}");
+            await Console.Error.WriteLineAsync($"godwit: {OneLine(parsed.Errors[0].Message)}");
             return 2;
         }
 
@@ -39,5 +40,5 @@ public static class SiloProgram
         }
     }
 
-    private static string OneLine(string message) => message.ReplaceLineEndings(" ").Trim();
+    private static string OneLine(string message) => string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 }

@@ -1,1 +1,11 @@
-return 0;
+using Godwit.Cli;
+using Godwit.Cli.Commands;
+
+// One line a command; each is a file of its own.
+return await CommandLine.RunAsync(
+    args,
+    [
+        VmCommands.Create(),
+        SiloCommands.Create(),
+        ServerProcess.StoreCommand(),
+    ]);

@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Godwit.Silo.Store;
+using Godwit.Grains.Interfaces;
 
 namespace Godwit.Silo.Commands;
 
@@ -11,7 +11,7 @@ internal static class CommonOptions
     {
         Description = "The cluster folder (default: $XDG_STATE_HOME/godwit or ~/.local/state/godwit)",
         HelpName = "DIR",
-        DefaultValueFactory = _ => ClusterFolder.DefaultPath(),
+        DefaultValueFactory = _ => LocalCluster.DefaultFolder(),
     };
 
     public static readonly Option<bool> Json = new("--json") { Description = "One JSON object a line" };

@@ -1,6 +1,6 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using System.Text.Json;
+using Godwit.Grains.Interfaces;
 using Godwit.Silo.Hosting;
 using Godwit.Silo.Store;
 

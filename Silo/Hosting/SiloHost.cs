@@ -29,6 +29,12 @@ public static class SiloHost
         var store = await StoreConnection.OpenAsync(settings.Store);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel);
+        if (settings.LogLevel == LogLevel.Warning)
+        {
+            // Orleans warns of what is normal here (a process without server GC), and shows each call to a dead silo with its stack.
+            builder.Logging.AddFilter("Orleans", LogLevel.Error).AddFilter("Orleans.Messaging", LogLevel.Critical);
+        }
+
         builder.Logging.AddConsole(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
             kestrel.Listen(IPAddress.Loopback, settings.DataPort, listen => listen.UseConnectionHandler<DataPlaneHandler>()));

@@ -44,7 +44,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
     {
         await _closing.CancelAsync();
         await _outgoing.CloseAsync();
-        _incoming.Dispose();
+        await _incoming.CloseAsync();
         foreach (var vm in _vms.All)
         {
             try
@@ -63,7 +63,6 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
             }
         }
 
-        _files.Dispose();
     }
 
     public void Dispose() => _closing.Dispose();

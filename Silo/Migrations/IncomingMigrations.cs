@@ -14,6 +14,7 @@ internal sealed partial class IncomingMigrations : IDisposable
 
     private readonly ConcurrentDictionary<string, IncomingMigration> _expected = new();
     private readonly ConcurrentDictionary<string, CancellationTokenSource> _receiving = new();
+    private readonly ConcurrentDictionary<string, Task> _running = new();
     private readonly CancellationTokenSource _closing = new();
     private readonly HostedVms _vms;
     private readonly IOwnershipStore _store;
@@ -71,6 +72,28 @@ internal sealed partial class IncomingMigrations : IDisposable
     /// <summary>Receives the machine over the stream and runs it here; returns when that is done or has failed.</summary>
     public async Task ReceiveAsync(IncomingMigration attempt, Stream stream)
     {
+        var run = ReceiveHereAsync(attempt, stream);
+        _running[attempt.Request.Attempt] = run;
+        await run;
+        _running.TryRemove(attempt.Request.Attempt, out _);
+    }
+
+    /// <summary>The silo goes down: nothing more is received.</summary>
+    public async Task CloseAsync()
+    {
+        await _closing.CancelAsync();
+        foreach (var attempt in _expected.Keys)
+        {
+            Cancel(attempt);
+        }
+
+        await Task.WhenAll(_running.Values);
+    }
+
+    public void Dispose() => _closing.Dispose();
+
+    private async Task ReceiveHereAsync(IncomingMigration attempt, Stream stream)
+    {
         using var given = attempt;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(_closing.Token);
         var request = attempt.Request;
@@ -96,17 +119,6 @@ internal sealed partial class IncomingMigrations : IDisposable
         {
             _receiving.TryRemove(request.Attempt, out _);
         }
-    }
-
-    public void Dispose()
-    {
-        _closing.Cancel();
-        foreach (var attempt in _expected.Keys)
-        {
-            Cancel(attempt);
-        }
-
-        _closing.Dispose();
     }
 
     private async Task RunHereAsync(HostedVm vm, IncomingRequest request, Stream stream, CancellationToken cancellation)

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using Godwit.Grains.Interfaces;
 
 namespace Godwit.Silo.Store;
 
@@ -13,27 +14,15 @@ public sealed class ClusterFolder
     private const UnixFileMode OwnerFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private const int TokenBytes = 32;
 
-    private static readonly JsonSerializerOptions _json = new(JsonSerializerDefaults.Web);
-
     public ClusterFolder(string path) => Path = System.IO.Path.GetFullPath(path);
 
     public string Path { get; }
 
     public string DataPath => System.IO.Path.Combine(Path, "store");
 
-    private string StoreFile => System.IO.Path.Combine(Path, "store.json");
+    private string StoreFile => System.IO.Path.Combine(Path, LocalCluster.StoreFile);
 
     private string TokenFile => System.IO.Path.Combine(Path, "token");
-
-    /// <summary>$XDG_STATE_HOME/godwit, or ~/.local/state/godwit.</summary>
-    public static string DefaultPath()
-    {
-        var state = Environment.GetEnvironmentVariable("XDG_STATE_HOME");
-        var root = string.IsNullOrEmpty(state)
-            ? System.IO.Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "state")
-            : state;
-        return System.IO.Path.Combine(root, "godwit");
-    }
 
     public void Create() => Directory.CreateDirectory(Path, OwnerFolder);
 
@@ -55,20 +44,9 @@ public sealed class ClusterFolder
         return Convert.FromHexString(text);
     }
 
-    /// <summary>Where the embedded store said it listens; null where none has. It may have died since.</summary>
-    public StoreNote? ReadStore()
-    {
-        try
-        {
-            return JsonSerializer.Deserialize<StoreNote>(File.ReadAllText(StoreFile), _json);
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException or JsonException)
-        {
-            return null;
-        }
-    }
+    public StoreNote? ReadStore() => LocalCluster.FindStore(Path);
 
-    public void WriteStore(StoreNote note) => WriteWhole(StoreFile, JsonSerializer.Serialize(note, _json), replace: true);
+    public void WriteStore(StoreNote note) => WriteWhole(StoreFile, JsonSerializer.Serialize(note, LocalCluster.Json), replace: true);
 
     /// <summary>Removes the note if it is still this process's.</summary>
     public void RemoveStore(StoreNote note)
@@ -126,6 +104,3 @@ public sealed class ClusterFolder
         }
     }
 }
-
-/// <summary>What the running embedded store leaves in the cluster folder.</summary>
-public sealed record StoreNote(string Address, int Pid);

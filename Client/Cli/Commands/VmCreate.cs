@@ -1,0 +1,72 @@
+using System.CommandLine;
+using Godwit.Cli.Terminal;
+using Godwit.Client;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Cli.Commands;
+
+/// <summary><c>godwit vm create</c>: uploads the images and writes the definition; nothing runs yet.</summary>
+internal static class VmCreate
+{
+    private static readonly Option<string> _memory = new("--memory", "-m") { Description = "RAM, e.g. 256M or 1G", HelpName = "SIZE", DefaultValueFactory = _ => "256M" };
+    private static readonly Option<FileInfo?> _kernel = new("--kernel") { Description = "Linux bzImage or multiboot 1 ELF (default: the built-in guest)", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> _initrd = new("--initrd") { Description = "Initramfs", HelpName = "FILE" };
+    private static readonly Option<string> _append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+    private static readonly Option<int> _cpus = new("--cpus") { Description = "Virtual CPUs", DefaultValueFactory = _ => 1 };
+    private static readonly Option<string> _clock = new("--clock") { Description = "Guest time: the host's clock, or retired instructions", DefaultValueFactory = _ => "host" };
+
+    public static Command Create()
+    {
+        _clock.AcceptOnlyFromAmong("host", "icount");
+        var command = new Command("create", """
+            Creates a VM; start it with "vm start".
+
+            Examples:
+              godwit vm create web --memory 256M --kernel bzImage --initrd initrd.img --append "console=ttyS0"
+              godwit vm create probe                 (the built-in guest, 256 MiB)
+            """)
+        { ClusterOptions.VmName, _memory, _kernel, _initrd, _append, _cpus, _clock };
+        ClusterOptions.SetAction(command, RunAsync);
+        return command;
+    }
+
+    private static async Task RunAsync(ParseResult parsed, GodwitClient client, Output output, CancellationToken cancellation)
+    {
+        var vm = client.Vm(parsed.GetValue(ClusterOptions.VmName)!);
+        if (!MemorySize.TryParse(parsed.GetValue(_memory)!, out var memory))
+        {
+            throw new UsageException($"\"{parsed.GetValue(_memory)}\" is not an amount of memory: write 256M or 1G, say.");
+        }
+
+        var kernel = parsed.GetValue(_kernel) is { } k ? await ReadAsync(k, cancellation) : null;
+        var initrd = parsed.GetValue(_initrd) is { } i ? await ReadAsync(i, cancellation) : null;
+        var definition = new VmDefinition
+        {
+            MemoryBytes = memory,
+            VcpuCount = parsed.GetValue(_cpus),
+            Clock = parsed.GetValue(_clock) == "icount" ? VmClock.InstructionCount : VmClock.Host,
+            Boot = kernel is null ? VmBoot.Builtin : BootImage.Detect(parsed.GetValue(_kernel)!.ToString(), kernel),
+            CommandLine = parsed.GetValue(_append)!,
+        };
+        definition = definition with
+        {
+            Kernel = kernel is null ? null : await Progress.UploadAsync(output, "kernel", kernel, client, cancellation),
+            Initrd = initrd is null ? null : await Progress.UploadAsync(output, "initramfs", initrd, client, cancellation),
+        };
+        await vm.CreateAsync(definition, cancellation);
+        output.Result(new { vm = vm.Name, definition }, $"VM {vm.Name} created with {MemorySize.Format(memory)}; start it with \"godwit vm start {vm.Name}\".");
+    }
+
+    private static async Task<byte[]> ReadAsync(FileInfo file, CancellationToken cancellation)
+    {
+        try
+        {
+            return await File.ReadAllBytesAsync(file.FullName, cancellation);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new GodwitException(ClusterError.Invalid, $"{file} cannot be read: {(e is FileNotFoundException or DirectoryNotFoundException ? "there is no such file." : e.Message)}", e);
+        }
+    }
+}

@@ -118,7 +118,7 @@ public sealed partial class SourceLawTests
     [GeneratedRegex(@"\bunsafe\b")]
     private static partial Regex UnsafeKeyword();
 
-    [GeneratedRegex(@"\[\s*(LibraryImport|DllImport)\b")]
+    [GeneratedRegex(@"\[\s*[\w.]*\b(LibraryImport|DllImport)\b")]
     private static partial Regex NativeImport();
 
     [GeneratedRegex(@"\bThread\s*\.\s*Sleep\b|\bTask\s*\.\s*Delay\b")]

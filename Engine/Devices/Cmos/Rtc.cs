@@ -19,6 +19,9 @@ public sealed class Rtc : ISavedState<RtcState>
     private const byte ValidTime = 0x80;
     private const long Second = 1_000_000_000;
 
+    /// <summary>The end of the calendar, in the year 2261, a year before nanoseconds in 64 bits end.</summary>
+    private const long LatestTime = 9_190_000_000 * Second;
+
     /// <summary>How long before an update the data sheet raises UIP.</summary>
     private const long UpdateWarning = 244_000;
 
@@ -29,7 +32,8 @@ public sealed class Rtc : ISavedState<RtcState>
     private byte _index;
     private bool _timeWritten;
     private long _offset;
-    private ulong _flagsKnownUntil;
+    private ulong _periodsKnownUntil;
+    private long _updatesKnownUntil;
 
     public Rtc(IGuestClock clock, ITimerQueue timers, IInterruptLine line)
     {
@@ -38,6 +42,7 @@ public sealed class Rtc : ISavedState<RtcState>
         _timer = timers.Create(Refresh);
         _cmos[RegisterA] = DividerRuns | 6;
         _cmos[RegisterB] = 2;
+        _updatesKnownUntil = Now;
         Ports = new BytePorts(2, offset => offset == 0 ? (byte)0xff : Read(_index), Write);
     }
 
@@ -53,7 +58,8 @@ public sealed class Rtc : ISavedState<RtcState>
         NmiDisabled = NmiDisabled,
         OffsetNanoseconds = _offset,
         TimeWritten = _timeWritten,
-        FlagsKnownUntil = _flagsKnownUntil,
+        PeriodsKnownUntil = _periodsKnownUntil,
+        UpdatesKnownUntil = _updatesKnownUntil,
     };
 
     public void LoadState(RtcState state)
@@ -64,12 +70,15 @@ public sealed class Rtc : ISavedState<RtcState>
             throw new InvalidStateException($"RTC: index cannot be {state.Index}");
         if ((state.Cmos[RegisterA] & UpdateInProgress) != 0 || (state.Cmos[RegisterC] & 0x0f) != 0)
             throw new InvalidStateException("RTC: registers A and C have bits that cannot be stored");
+        if (state.UpdatesKnownUntil is < 0 or > LatestTime)
+            throw new InvalidStateException($"RTC: the clock cannot have shown {state.UpdatesKnownUntil}");
         state.Cmos.CopyTo(_cmos, 0);
         _index = state.Index;
         NmiDisabled = state.NmiDisabled;
         _offset = state.OffsetNanoseconds;
         _timeWritten = state.TimeWritten;
-        _flagsKnownUntil = state.FlagsKnownUntil;
+        _periodsKnownUntil = state.PeriodsKnownUntil;
+        _updatesKnownUntil = state.UpdatesKnownUntil;
         Arm();
     }
 
@@ -82,7 +91,7 @@ public sealed class Rtc : ISavedState<RtcState>
     private RtcTime Format => new(_cmos[RegisterB]);
 
     /// <summary>What the clock shows, in nanoseconds since the Unix epoch.</summary>
-    private long Now => (long)Int128.Clamp((Int128)_clock.WallNanoseconds + _offset, 0, long.MaxValue);
+    private long Now => (long)Int128.Clamp((Int128)_clock.WallNanoseconds + _offset, 0, LatestTime);
 
     /// <summary>Periodic interrupts a second as register A selects them; 0 for none.</summary>
     private ulong PeriodicHz => (_cmos[RegisterA] & 15) switch
@@ -178,24 +187,28 @@ public sealed class Rtc : ISavedState<RtcState>
     {
         Int128 set = (Int128)(Format.Load(_cmos) - DateTime.UnixEpoch).Ticks * 100;
         _offset = (long)Int128.Clamp(set - _clock.WallNanoseconds, long.MinValue, long.MaxValue);
+        // A time that was set has not passed.
+        _updatesKnownUntil = Now;
     }
 
-    /// <summary>Brings the flags up to now, and with them the line and the timer.</summary>
+    /// <summary>
+    /// Brings the flags up to now, and with them the line and the timer. The calendar goes on while the machine is paused,
+    /// as a battery's does, so an alarm that passed meanwhile comes late rather than never.
+    /// </summary>
     private void Refresh()
     {
-        ulong until = _clock.Nanoseconds;
-        ulong since = Math.Min(_flagsKnownUntil, until);
-        _flagsKnownUntil = until;
-        if (PeriodicHz is var hz and not 0 && Runs && new TickRate(hz) is var rate && rate.TicksIn(until) != rate.TicksIn(since))
+        ulong time = _clock.Nanoseconds;
+        if (PeriodicHz is var hz and not 0 && Runs && new TickRate(hz) is var rate && rate.TicksIn(time) > rate.TicksIn(_periodsKnownUntil))
             _cmos[RegisterC] |= Periodic;
-        long now = Now;
-        long before = now - (long)Math.Min(until - since, (ulong)now);
-        if (Updates && now / Second != before / Second)
+        _periodsKnownUntil = time;
+        long shown = Now;
+        if (Updates && shown / Second > _updatesKnownUntil / Second)
         {
             _cmos[RegisterC] |= Update;
-            if (SecondsToAlarm(before) is { } seconds && before / Second + seconds <= now / Second)
+            if (SecondsToAlarm(_updatesKnownUntil) is { } seconds && _updatesKnownUntil / Second + seconds <= shown / Second)
                 _cmos[RegisterC] |= Alarm;
         }
+        _updatesKnownUntil = shown;
         Raise();
         Arm();
     }
@@ -213,19 +226,23 @@ public sealed class Rtc : ISavedState<RtcState>
     {
         // Once the line is up nothing more can be seen on it until register C is read.
         byte wanted = (byte)((_cmos[RegisterC] & InterruptFlag) != 0 ? 0 : _cmos[RegisterB] & AnyInterrupt);
-        ulong now = _clock.Nanoseconds;
         ulong earliest = ulong.MaxValue;
-        if ((wanted & Periodic) != 0 && PeriodicHz is var hz and not 0 && Runs)
-            earliest = new TickRate(hz) is var rate ? rate.NanosecondsFor(rate.TicksIn(now) + 1) : 0;
-        long shown = Now;
-        ulong nextSecond = (ulong)(Second - shown % Second);
+        if ((wanted & Periodic) != 0 && PeriodicHz is var hz and not 0 && Runs && new TickRate(hz) is var rate)
+            earliest = rate.NanosecondsFor(rate.TicksIn(_periodsKnownUntil) + 1);
         if ((wanted & Update) != 0 && Updates)
-            earliest = Math.Min(earliest, TickRate.Later(now, nextSecond));
-        if ((wanted & Alarm) != 0 && Updates && SecondsToAlarm(shown) is { } seconds)
-            earliest = Math.Min(earliest, TickRate.Later(now, nextSecond + (ulong)(seconds - 1) * Second));
+            earliest = Math.Min(earliest, WhenShown(1));
+        if ((wanted & Alarm) != 0 && Updates && SecondsToAlarm(_updatesKnownUntil) is { } seconds)
+            earliest = Math.Min(earliest, WhenShown(seconds));
         if (earliest == ulong.MaxValue)
             _timer.Cancel();
         else
             _timer.Arm(earliest);
+    }
+
+    /// <summary>Guest time at which so many seconds will have begun since the flags were last worked out.</summary>
+    private ulong WhenShown(int seconds)
+    {
+        long left = (_updatesKnownUntil / Second + seconds) * Second - Now;
+        return TickRate.Later(_clock.Nanoseconds, (ulong)Math.Max(0, left));
     }
 }

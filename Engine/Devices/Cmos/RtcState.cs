@@ -24,7 +24,11 @@ public sealed record RtcState
     [Key(4)]
     public required bool TimeWritten { get; init; }
 
-    /// <summary>Guest time up to which the flags of register C are known.</summary>
+    /// <summary>Guest time up to which the periodic flag is known.</summary>
     [Key(5)]
-    public required ulong FlagsKnownUntil { get; init; }
+    public required ulong PeriodsKnownUntil { get; init; }
+
+    /// <summary>What the clock showed, in nanoseconds since the Unix epoch, when the update and alarm flags were last worked out.</summary>
+    [Key(6)]
+    public required long UpdatesKnownUntil { get; init; }
 }

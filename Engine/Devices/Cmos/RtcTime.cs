@@ -22,8 +22,6 @@ internal readonly struct RtcTime(byte registerB)
 
     internal static bool IsTimeRegister(int index) => index is Seconds or Minutes or Hours or (>= WeekDay and <= Year) or Century;
 
-    internal static bool IsAlarmRegister(int index) => index is SecondsAlarm or MinutesAlarm or HoursAlarm;
-
     /// <summary>Puts a time into the time registers of <paramref name="cmos"/>.</summary>
     internal void Store(DateTime time, byte[] cmos)
     {

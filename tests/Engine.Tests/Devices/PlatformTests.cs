@@ -170,7 +170,7 @@ public sealed class PlatformTests
     public void AFuzzedPlatformRoundTripsAndGoesOnAlike(int seed)
     {
         Random random = new(seed);
-        Fuzz(random, _bus, _clock, _pc, 30_000);
+        Fuzz(random, _bus, _clock, _pc, 8_000);
         for (int round = 0; round < 20; round++)
         {
             Fuzz(random, _bus, _clock, _pc, 500);

@@ -148,6 +148,33 @@ public sealed class RtcTests
         Assert.Equal(0, Get(0x0c) & 0x20);
     }
 
+    /// <summary>The host's calendar goes on while guest time stands still.</summary>
+    [Fact]
+    public void AnAlarmThatPassedDuringAPauseComesAtOnceAfterARestore()
+    {
+        Put(1, 0x00);
+        Put(3, 0x30);
+        Put(5, 0xc0);
+        Put(0x0b, 0x22);
+        ManualClock later = new() { WallStart = _clock.WallStart + 3600 * Second, Nanoseconds = _clock.Nanoseconds };
+        RecordingLine line = new();
+        Rtc restored = new(later, later.Timers, line);
+        restored.LoadState(_rtc.SaveState());
+        Assert.Equal(later.Nanoseconds, later.Timers.NextDeadline);
+        later.Advance(0);
+        Assert.True(line.Level);
+    }
+
+    [Fact]
+    public void TimeThatIsSetForwardHasNotPassed()
+    {
+        Put(5, 0x12);
+        Get(0x0c);
+        Put(4, 0x20);
+        Put(4, 0x22);
+        Assert.Equal(0, Get(0x0c) & 0x30);
+    }
+
     [Fact]
     public void OtherBytesAreMemoryAndTheIndexPortHoldsTheNmiMask()
     {

@@ -1,6 +1,8 @@
+using Godwit.Engine.Interpreter.X87;
+
 namespace Godwit.Engine.Interpreter.Sse;
 
-/// <summary>The MMX and SSE families, united for the instruction table.</summary>
+/// <summary>The MMX, SSE and x87 families, united for the instruction table.</summary>
 internal static class VectorFamilies
 {
     public static readonly Row[] All =
@@ -15,5 +17,6 @@ internal static class VectorFamilies
         .. Reciprocals.Rows,
         .. StateImage.Rows,
         .. Hints.Rows,
+        .. X87Families.All,
     ];
 }

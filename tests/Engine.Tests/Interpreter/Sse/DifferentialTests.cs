@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Iced.Intel;
 using Xunit;
 using Xunit.Abstractions;
@@ -9,67 +8,14 @@ namespace Godwit.Engine.Tests.Interpreter.Sse;
 /// Every MMX, SSE and SSE2 form against the host's processor. GODWIT_DIFFERENTIAL_COUNT sets how many random states each
 /// form meets (default 60), GODWIT_DIFFERENTIAL_SEED repeats a run.
 /// </summary>
-public sealed unsafe class DifferentialTests(ITestOutputHelper output)
+public sealed class DifferentialTests(ITestOutputHelper output)
 {
-    private static readonly int s_count = int.Parse(Environment.GetEnvironmentVariable("GODWIT_DIFFERENTIAL_COUNT") ?? "60");
-
-    private static readonly int s_seed = int.Parse(
-        Environment.GetEnvironmentVariable("GODWIT_DIFFERENTIAL_SEED") ?? Random.Shared.Next().ToString());
+    [Fact]
+    public void EveryMmxFormAgreesWithTheHost() => DifferentialRun.Compare(UnitForms.Of(CpuidFeature.MMX), output);
 
     [Fact]
-    public void EveryMmxFormAgreesWithTheHost() => Compare(UnitForms.Of(CpuidFeature.MMX));
+    public void EverySseFormAgreesWithTheHost() => DifferentialRun.Compare(UnitForms.Of(CpuidFeature.SSE), output);
 
     [Fact]
-    public void EverySseFormAgreesWithTheHost() => Compare(UnitForms.Of(CpuidFeature.SSE));
-
-    [Fact]
-    public void EverySse2FormAgreesWithTheHost() => Compare(UnitForms.Of(CpuidFeature.SSE2));
-
-    private void Compare(IEnumerable<Code> forms)
-    {
-        output.WriteLine($"seed {s_seed}");
-        using var native = new NativeUnit();
-        using var interpreted = new InterpretedUnit();
-        UnitState* expected = (UnitState*)NativeMemory.AlignedAlloc((nuint)sizeof(UnitState), 4096);
-        UnitState* actual = (UnitState*)NativeMemory.AlignedAlloc((nuint)sizeof(UnitState), 4096);
-        var failures = new List<string>();
-        int compared = 0;
-        try
-        {
-            foreach (Code code in forms.Where(code => code is not (Code.Ldmxcsr_m32 or Code.Pause or Code.Clflush_m8)))
-            {
-                int wrong = 0;
-                var random = new Random(HashCode.Combine(s_seed, (int)code));
-                for (int i = 0; i < s_count && wrong < 2; i++)
-                {
-                    Instruction instruction = UnitForms.Make(code, i % 2 == 1, random);
-                    UnitValues.Fill(expected, random);
-                    *actual = *expected;
-                    native.Load(instruction);
-                    if (!interpreted.Load(instruction))
-                    {
-                        failures.Add($"{code}: no row");
-                        break;
-                    }
-                    native.Run(expected);
-                    bool completed = interpreted.Run(actual);
-                    compared++;
-                    string? difference = completed ? UnitDifference.Between(instruction, expected, actual)
-                        : $"fault {interpreted.Context->Fault.Vector}";
-                    if (difference == null)
-                        continue;
-                    wrong++;
-                    failures.Add($"{code} ({instruction}): {difference}");
-                }
-            }
-        }
-        finally
-        {
-            NativeMemory.AlignedFree(expected);
-            NativeMemory.AlignedFree(actual);
-        }
-        output.WriteLine($"{compared} executions compared");
-        Assert.True(failures.Count == 0, $"seed {s_seed}\n" + string.Join("\n", failures));
-        Assert.NotEqual(0, compared);
-    }
+    public void EverySse2FormAgreesWithTheHost() => DifferentialRun.Compare(UnitForms.Of(CpuidFeature.SSE2), output);
 }

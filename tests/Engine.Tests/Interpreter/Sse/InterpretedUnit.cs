@@ -97,6 +97,8 @@ internal sealed unsafe class InterpretedUnit : IDisposable
         state->X87Control = *(ushort*)image;
         state->X87Status = *(ushort*)(image + 2);
         state->X87Tag = image[4];
+        state->X87InstructionPointer = state->X87DataPointer = 0;
+        state->X87Opcode = 0;
         state->Mxcsr = *(uint*)(image + 24);
         int top = (state->X87Status >> 11) & 7;
         for (int i = 0; i < 8; i++)

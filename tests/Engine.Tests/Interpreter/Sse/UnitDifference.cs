@@ -28,8 +28,9 @@ internal static unsafe class UnitDifference
         }
         if (((expected->Rflags ^ actual->Rflags) & StatusFlags) != 0)
             return $"flags: host 0x{expected->Rflags:x}, interpreter 0x{actual->Rflags:x}{context}";
-        if (!new Span<byte>(expected->Operand, UnitState.MemorySize).SequenceEqual(new Span<byte>(actual->Operand, UnitState.MemorySize)))
-            return $"memory: host 0x{*(UInt128*)expected->Operand:x32}, interpreter 0x{*(UInt128*)actual->Operand:x32}{context}";
+        int at = new Span<byte>(expected->Operand, UnitState.MemorySize).CommonPrefixLength(new Span<byte>(actual->Operand, UnitState.MemorySize));
+        if (at != UnitState.MemorySize)
+            return $"memory at {at}: host 0x{expected->Operand[at]:x2}, interpreter 0x{actual->Operand[at]:x2}{context}";
         return X87(expected, actual);
     }
 

@@ -15,7 +15,7 @@ internal abstract class SelfCheckingProgram
 
     private readonly string _name;
     private readonly ulong _line;
-    private Label _fill, _check, _dirtyOne, _verifyOne, _report, _firstWrong;
+    private Label _fill, _check, _dirtyOne, _verifyOne, _verifyPage, _report, _firstWrong;
     private readonly Variable _last, _nextReport, _tick, _written, _verified, _wrong, _clockBack, _gap, _largestGap;
     private readonly Variable _dirtyCredit, _verifyCredit, _dirtyCursor, _verifyCursor, _wrongShown;
     private readonly Variable _badPage, _badIndex, _badValue, _badExpected;
@@ -28,7 +28,8 @@ internal abstract class SelfCheckingProgram
         ReadClock = C.CreateLabel();
         WriteLine = C.CreateLabel();
         (_fill, _check, _dirtyOne) = (C.CreateLabel(), C.CreateLabel(), C.CreateLabel());
-        (_verifyOne, _report, _firstWrong) = (C.CreateLabel(), C.CreateLabel(), C.CreateLabel());
+        (_verifyOne, _verifyPage) = (C.CreateLabel(), C.CreateLabel());
+        (_report, _firstWrong) = (C.CreateLabel(), C.CreateLabel());
         _line = data.Reserve(LineBuilder.Capacity, 16);
         (Pages, DirtyRate, VerifyRate, ReportInterval) = (data.Quadword(), data.Quadword(), data.Quadword(), data.Quadword());
         (CorruptTick, LastTick, Memory, Generations) = (data.Quadword(), data.Quadword(), data.Quadword(), data.Quadword());
@@ -121,6 +122,10 @@ internal abstract class SelfCheckingProgram
     protected void EmitProgram()
     {
         EmitFirstFill();
+        // At equal rates the verifier must not follow the dirtier and see only what has just been written.
+        C.mov(rax, Pages);
+        C.shr(rax, 1);
+        C.mov(_verifyCursor, rax);
         EmitBeginLine(" start");
         Lines.Field("working_set", Pages);
         Lines.Field("rate", DirtyRate);
@@ -142,6 +147,7 @@ internal abstract class SelfCheckingProgram
         PageSequence.EmitCheck(C);
         EmitDirtyOne();
         EmitVerifyOne();
+        EmitVerifyPage();
         EmitReport();
         EmitFirstWrong();
         EmitPlatformRoutines();
@@ -256,8 +262,16 @@ internal abstract class SelfCheckingProgram
 
     private void EmitDirtyOne()
     {
+        Label asLeft = C.CreateLabel();
         C.Label(ref _dirtyOne);
         EmitPageAt(_dirtyCursor);
+        // Rewriting would heal a page that went back to an earlier version before anyone has seen it.
+        C.mov(rdx, __[rcx]);
+        C.cmp(__[rdi], rdx);
+        C.je(asLeft);
+        C.call(_verifyPage);
+        EmitPageAt(_dirtyCursor);
+        C.Label(ref asLeft);
         C.inc(__qword_ptr[rcx]);
         C.mov(rdx, __[rcx]);
         C.call(_fill);
@@ -268,12 +282,21 @@ internal abstract class SelfCheckingProgram
 
     private void EmitVerifyOne()
     {
-        Label good = C.CreateLabel();
         C.Label(ref _verifyOne);
         EmitPageAt(_verifyCursor);
         C.mov(rdx, __[rcx]);
-        C.call(_check);
+        C.call(_verifyPage);
         C.inc(_verified);
+        EmitAdvance(_verifyCursor);
+        C.ret();
+    }
+
+    /// <summary>RDI a page's address, RSI its number, RDX its generation: counts and tells what is wrong.</summary>
+    private void EmitVerifyPage()
+    {
+        Label good = C.CreateLabel();
+        C.Label(ref _verifyPage);
+        C.call(_check);
         C.test(r9, r9);
         C.je(good);
         C.add(_wrong, r9);
@@ -281,7 +304,6 @@ internal abstract class SelfCheckingProgram
         C.jne(good);
         C.call(_firstWrong);
         C.Label(ref good);
-        EmitAdvance(_verifyCursor);
         C.ret();
     }
 

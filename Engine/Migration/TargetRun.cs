@@ -38,7 +38,8 @@ internal sealed class TargetRun(
         catch (Exception cause)
 #pragma warning restore CA1031
         {
-            await DiscardMachineAsync().ConfigureAwait(false);
+            if (_machine is not null)
+                await MachineDisposal.DisposeAsync(_machine).ConfigureAwait(false);
             string reason = cause.Message.Split('\r', '\n')[0];
             bool cancelled = !_committed && cause is OperationCanceledException && cancellation.IsCancellationRequested;
             timeline.Enter(cancelled ? MigrationStage.Cancelled : MigrationStage.Failed, reason);
@@ -258,16 +259,5 @@ internal sealed class TargetRun(
         {
             return false;
         }
-    }
-
-    private async Task DiscardMachineAsync()
-    {
-        if (_machine is null)
-            return;
-        if (_machine is IAsyncDisposable asynchronous)
-            await asynchronous.DisposeAsync().ConfigureAwait(false);
-        else
-            (_machine as IDisposable)?.Dispose();
-        _machine.Memory.Dispose();
     }
 }

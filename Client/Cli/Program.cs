@@ -1,5 +1,7 @@
+using System.CommandLine;
 using Godwit.Cli;
 using Godwit.Cli.Commands;
+using Godwit.Cli.Guest;
 
 // One line a command; each is a file of its own.
 return await CommandLine.RunAsync(
@@ -8,4 +10,5 @@ return await CommandLine.RunAsync(
         VmCommands.Create(),
         SiloCommands.Create(),
         ServerProcess.StoreCommand(),
+        new Command("guest", "Guests to boot.") { GuestFetchCommand.Create() },
     ]);

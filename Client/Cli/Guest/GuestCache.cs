@@ -76,7 +76,7 @@ internal sealed class GuestCache(string folder)
     {
         await File.WriteAllBytesAsync(Path.Combine(scratch, KernelFile), kernel, cancellation).ConfigureAwait(false);
         await File.WriteAllBytesAsync(Path.Combine(scratch, BusyboxFile), busybox, cancellation).ConfigureAwait(false);
-        byte[] json = JsonSerializer.SerializeToUtf8Bytes(manifest, GuestJson.Default.GuestManifest);
+        byte[] json = JsonSerializer.SerializeToUtf8Bytes(manifest, GuestJson.Indented.GuestManifest);
         await File.WriteAllBytesAsync(Path.Combine(scratch, GuestManifest.FileName), json, cancellation).ConfigureAwait(false);
         string final = Path.Combine(folder, $"linux-{manifest.Kernel.PackageVersion}");
         if (Directory.Exists(final))

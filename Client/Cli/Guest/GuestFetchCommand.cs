@@ -6,12 +6,21 @@ namespace Godwit.Cli.Guest;
 /// <summary>`godwit guest fetch`.</summary>
 public static class GuestFetchCommand
 {
+    private const string Description =
+        """
+        Get Debian's stock cloud kernel and make an initramfs from its busybox, without root and without installing
+
+        Examples:
+          godwit guest fetch
+          godwit guest fetch --dir guests --json
+        """;
+
     /// <summary>The `fetch` command, to be put under `guest`.</summary>
     public static Command Create()
     {
         Option<string?> directory = new("--dir") { Description = "Where to keep guests (default: $XDG_CACHE_HOME/godwit/guests)", HelpName = "DIR" };
         Option<bool> json = new("--json") { Description = "Print the result as JSON" };
-        Command command = new("fetch", "Get the stock Debian cloud kernel and an initramfs of busybox for drills, without root and without installing. A cached guest is checked and used again. Example: godwit guest fetch --dir /tmp/guests")
+        Command command = new("fetch", Description)
         {
             directory,
             json,

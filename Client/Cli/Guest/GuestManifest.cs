@@ -42,7 +42,11 @@ public sealed record GuestManifest(int Format, GuestManifestEntry Kernel, GuestM
 }
 
 /// <summary>The JSON of manifests and of `guest fetch --json`.</summary>
-[JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(GuestManifest))]
 [JsonSerializable(typeof(LinuxGuest))]
-internal sealed partial class GuestJson : JsonSerializerContext;
+internal sealed partial class GuestJson : JsonSerializerContext
+{
+    /// <summary>For files that people read.</summary>
+    public static GuestJson Indented => new(new JsonSerializerOptions(Default.Options) { WriteIndented = true });
+}

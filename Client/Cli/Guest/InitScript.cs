@@ -29,7 +29,8 @@ internal static class InitScript
 
         if [ -n "$workload" ]; then
             if [ -x /bin/workload ]; then
-                /bin/workload "${workload%%,*}" "${workload#*,}"
+                # All of its words; the shell splits at IFS only here.
+                (IFS=,; exec /bin/workload $workload)
                 echo "godwit: workload ended with status $?"
             else
                 echo "godwit: this initramfs has no /bin/workload"

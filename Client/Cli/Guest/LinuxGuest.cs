@@ -1,3 +1,5 @@
+using Godwit.Engine.Paravirt.Workload;
+
 namespace Godwit.Cli.Guest;
 
 /// <summary>What to fetch and where to keep it.</summary>
@@ -6,8 +8,8 @@ public sealed record LinuxGuestOptions
     /// <summary>The cache; null for $XDG_CACHE_HOME/godwit/guests.</summary>
     public string? Directory { get; init; }
 
-    /// <summary>Files for the initramfs beside busybox and init.</summary>
-    public IReadOnlyList<InitramfsFile> ExtraFiles { get; init; } = [];
+    /// <summary>Files for the initramfs beside busybox and init: the self-checking workload, unless others are given.</summary>
+    public IReadOnlyList<InitramfsFile> ExtraFiles { get; init; } = [new InitramfsFile("bin/workload", WorkloadProgram.Build(), Executable: true)];
 
     /// <summary>For tests: other tools or sources than the system's.</summary>
     internal Func<AptOptions, AptOptions> Apt { get; init; } = options => options;

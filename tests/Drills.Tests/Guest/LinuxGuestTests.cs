@@ -15,7 +15,7 @@ public sealed class LinuxGuestTests
         LinuxGuest guest = await LinuxGuest.EnsureAsync(archive.Options(), progress, default);
 
         Assert.Equal(DebianArchive.Kernel(), await File.ReadAllBytesAsync(guest.KernelPath));
-        Assert.Equal(InitramfsBuilder.Build(DebianArchive.Busybox(), []), await File.ReadAllBytesAsync(guest.InitrdPath));
+        Assert.Equal(InitramfsBuilder.Build(DebianArchive.Busybox(), archive.Options().ExtraFiles), await File.ReadAllBytesAsync(guest.InitrdPath));
         Assert.Equal("6.1.200-1", guest.Version);
         Assert.Equal(DebianArchive.KernelPackage, guest.Kernel.Package);
         Assert.Equal("1:1.35.0-4+b1", guest.Busybox.PackageVersion);
@@ -34,6 +34,20 @@ public sealed class LinuxGuestTests
         LinuxGuest second = await LinuxGuest.EnsureAsync(archive.OptionsWithoutApt, null, default);
 
         Assert.Equal(first with { FromCache = true }, second);
+    }
+
+    [AptFact]
+    public async Task EveryInitramfsOfOneGuestIsKept()
+    {
+        using DebianArchive archive = DebianArchive.Usual();
+        LinuxGuest usual = await LinuxGuest.EnsureAsync(archive.Options(), null, default);
+
+        LinuxGuest bare = await LinuxGuest.EnsureAsync(archive.OptionsWithoutApt with { ExtraFiles = [] }, null, default);
+
+        Assert.NotEqual(usual.InitrdPath, bare.InitrdPath);
+        Assert.Equal(usual.KernelPath, bare.KernelPath);
+        Assert.True(File.Exists(usual.InitrdPath));
+        Assert.Equal(InitramfsBuilder.Build(DebianArchive.Busybox(), []), await File.ReadAllBytesAsync(bare.InitrdPath));
     }
 
     [AptFact]

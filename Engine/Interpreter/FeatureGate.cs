@@ -4,7 +4,10 @@ using Iced.Intel;
 
 namespace Godwit.Engine.Interpreter;
 
-/// <summary>Which instructions a machine's CPU model has: those whose CPUID bits it shows. All others are #UD.</summary>
+/// <summary>
+/// Which instructions a machine's CPU model has: those whose CPUID bits it shows. All others are #UD. VMX and SVM are not
+/// asked about: VMCALL and VMMCALL reach the machine on every model, and the others have no rows.
+/// </summary>
 internal sealed class FeatureGate
 {
     private enum Output
@@ -20,7 +23,6 @@ internal sealed class FeatureGate
         [CpuidFeature.SSE3] = (1, Output.Ecx, 0),
         [CpuidFeature.PCLMULQDQ] = (1, Output.Ecx, 1),
         [CpuidFeature.MONITOR] = (1, Output.Ecx, 3),
-        [CpuidFeature.VMX] = (1, Output.Ecx, 5),
         [CpuidFeature.SMX] = (1, Output.Ecx, 6),
         [CpuidFeature.SSSE3] = (1, Output.Ecx, 9),
         [CpuidFeature.FMA] = (1, Output.Ecx, 12),
@@ -61,7 +63,6 @@ internal sealed class FeatureGate
         [CpuidFeature.SERIALIZE] = (7, Output.Edx, 14),
         [CpuidFeature.LZCNT] = (0x8000_0001, Output.Ecx, 5),
         [CpuidFeature.SSE4A] = (0x8000_0001, Output.Ecx, 6),
-        [CpuidFeature.SVM] = (0x8000_0001, Output.Ecx, 2),
         [CpuidFeature.XOP] = (0x8000_0001, Output.Ecx, 11),
         [CpuidFeature.SKINIT] = (0x8000_0001, Output.Ecx, 12),
         [CpuidFeature.LWP] = (0x8000_0001, Output.Ecx, 15),

@@ -29,8 +29,15 @@ public sealed unsafe class GuestRamMapping : IDisposable
 
     public byte* Base => _base;
 
-    /// <summary>The memfd.</summary>
-    public int FileDescriptor => _fd;
+    // After Dispose the number may be another file's.
+    private int OpenDescriptor
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_base == null, this);
+            return _fd;
+        }
+    }
 
     /// <summary>Bytes of memory that the memfd holds now; holes not counted.</summary>
     public long AllocatedBytes
@@ -38,7 +45,7 @@ public sealed unsafe class GuestRamMapping : IDisposable
         get
         {
             byte* status = stackalloc byte[StatusBytes];
-            if (Native.Fstat(_fd, status) != 0)
+            if (Native.Fstat(OpenDescriptor, status) != 0)
                 throw Error("fstat");
             return *(long*)(status + BlocksOffset) * BlockBytes;
         }
@@ -52,7 +59,7 @@ public sealed unsafe class GuestRamMapping : IDisposable
     {
         if ((ulong)from >= Size)
             return -1;
-        long found = Native.Lseek(_fd, from, Native.SEEK_DATA);
+        long found = Native.Lseek(OpenDescriptor, from, Native.SEEK_DATA);
         if (found >= 0)
             return found;
         return Marshal.GetLastPInvokeError() == Native.ENXIO ? -1 : throw Error("lseek SEEK_DATA");
@@ -61,14 +68,14 @@ public sealed unsafe class GuestRamMapping : IDisposable
     /// <summary>The first byte at or after <paramref name="from"/> that is in a hole; the size where none is.</summary>
     public long SeekHole(long from)
     {
-        long found = Native.Lseek(_fd, from, Native.SEEK_HOLE);
+        long found = Native.Lseek(OpenDescriptor, from, Native.SEEK_HOLE);
         return found >= 0 ? found : throw Error("lseek SEEK_HOLE");
     }
 
     /// <summary>Gives the memory of whole pages back; they read as zeros from then on.</summary>
     public void PunchHole(long offset, long length)
     {
-        if (Native.Fallocate(_fd, Native.FALLOC_FL_PUNCH_HOLE | Native.FALLOC_FL_KEEP_SIZE, offset, length) != 0)
+        if (Native.Fallocate(OpenDescriptor, Native.FALLOC_FL_PUNCH_HOLE | Native.FALLOC_FL_KEEP_SIZE, offset, length) != 0)
             throw Error("fallocate PUNCH_HOLE");
     }
 

@@ -18,6 +18,9 @@ public enum Access
 public sealed unsafe class GuestMemory : IDisposable
 {
     private readonly GuestRamMapping _ram;
+    private readonly Lock _holding = new();
+    private int _holders = 1;
+    private bool _disposed;
 
     /// <summary>Maps <paramref name="bytes"/> of RAM, a positive multiple of the page size.</summary>
     public GuestMemory(ulong bytes)
@@ -123,11 +126,54 @@ public sealed unsafe class GuestMemory : IDisposable
         }
     }
 
-    public void Dispose() => _ram.Dispose();
+    /// <summary>
+    /// Keeps the RAM mapped until the result is disposed, whoever disposes the memory meanwhile: for work on threads
+    /// that do not belong to the machine. Throws <see cref="ObjectDisposedException"/> where it is too late.
+    /// </summary>
+    public IDisposable Hold()
+    {
+        lock (_holding)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            _holders++;
+        }
+        return new Holder(this);
+    }
+
+    /// <summary>Gives the memory back, at once or when nobody holds it any more.</summary>
+    public void Dispose()
+    {
+        lock (_holding)
+        {
+            if (_disposed)
+                return;
+            _disposed = true;
+        }
+        LetGo();
+    }
+
+    private void LetGo()
+    {
+        lock (_holding)
+            if (--_holders > 0)
+                return;
+        _ram.Dispose();
+    }
 
     private void Written(PageNumber page)
     {
         Dirty.Mark(page); // passes a fence
         Code.Written(page);
+    }
+
+    private sealed class Holder(GuestMemory memory) : IDisposable
+    {
+        private int _gone;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _gone, 1) == 0)
+                memory.LetGo();
+        }
     }
 }

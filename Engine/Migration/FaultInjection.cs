@@ -27,6 +27,7 @@ internal sealed class FaultInjection
 
     private const string ConsoleTag = "console";
     private const int GapBytes = 64;
+    private const int MostLooks = 500;
 
     private readonly string? _fault;
 
@@ -79,6 +80,17 @@ internal sealed class FaultInjection
                 if (sent.Get(new PageNumber(page)) != UInt128.Zero && !memory.Dirty.IsFree(new PageNumber(page)))
                     return new PageNumber(page);
         return null;
+    }
+
+    /// <summary>double-run: lets the source, resumed after the commit, really run, and ends it then.</summary>
+    public static async Task RunOnAsync(IMigratableMachine machine)
+    {
+        // Until its clock moves; a machine that has been refused the right to run must not keep the move waiting.
+        ulong then = machine.GuestNanoseconds;
+        using PeriodicTimer look = new(TimeSpan.FromMilliseconds(1));
+        for (int i = 0; i < MostLooks && machine.GuestNanoseconds == then; i++)
+            await look.WaitForNextTickAsync().ConfigureAwait(false);
+        await machine.PauseAsync().ConfigureAwait(false);
     }
 
     /// <summary>The sections as they go out: with console-gap, the console has forgotten its newest bytes and their count.</summary>

@@ -18,6 +18,7 @@ internal sealed class SourceRun : IDisposable
     private readonly FaultInjection _fault;
     private readonly GuestConversation _guest;
     private readonly RamSender _ram;
+    private readonly IDisposable _memoryHold;
     private TimeSpan _roundTrip = TimeSpan.MaxValue;
     private Right _right = Right.Running;
     private bool _paused;
@@ -27,6 +28,7 @@ internal sealed class SourceRun : IDisposable
     private string _stopReason = "";
     private string _sourceHash = "";
     private string _targetHash = "";
+    private bool _finalSent;
     private bool _verified;
     private long _epoch;
 
@@ -38,6 +40,7 @@ internal sealed class SourceRun : IDisposable
         _authority = authority;
         _timeline = timeline;
         _fault = new FaultInjection(options.Inject);
+        _memoryHold = machine.Memory.Hold();
         _ram = new RamSender(machine.Memory, link, timeline);
         _guest = new GuestConversation(machine, options);
     }
@@ -81,6 +84,7 @@ internal sealed class SourceRun : IDisposable
     {
         _guest.Dispose();
         _ram.Dispose();
+        _memoryHold.Dispose();
     }
 
     private async Task<RunningFrame> MoveAsync(CancellationToken cancellation)
@@ -196,6 +200,7 @@ internal sealed class SourceRun : IDisposable
         _sourceBlackout = Stopwatch.GetElapsedTime(Math.Min(_guest.ReadyAt ?? _clockStopped, _clockStopped));
         FinalFrame final = new(root, digest, _guest.Announced, _guest.ReadyAt is not null, Stopwatch.GetElapsedTime(_clockStopped), _sourceBlackout);
         await _link.SendAsync(FrameType.Final, final.Encode(), cancellation).ConfigureAwait(false);
+        _finalSent = true;
         _timeline.Enter(MigrationStage.Verify, "the target checks what it has");
         if (!_options.VerifyAllMemory)
             return;
@@ -251,7 +256,7 @@ internal sealed class SourceRun : IDisposable
             {
                 if (await _authority.AbandonMoveAsync(CancellationToken.None).ConfigureAwait(false))
                     _right = Right.Running;
-                else if (cancelled)
+                else if (cancelled && _finalSent)
                     running = await TryAwaitRunningAsync().ConfigureAwait(false);
                 if (running is not null)
                     return running;
@@ -317,7 +322,7 @@ internal sealed class SourceRun : IDisposable
     {
         _timeline.Enter(MigrationStage.Running, "the machine runs on the target");
         if (_fault.RunsSourceOn && _epoch != 0)
-            await _machine.PauseAsync().ConfigureAwait(false);
+            await FaultInjection.RunOnAsync(_machine).ConfigureAwait(false);
         if (running is not null)
         {
             _verification = running.Verification;

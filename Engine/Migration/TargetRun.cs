@@ -59,6 +59,7 @@ internal sealed class TargetRun(
         _machine = prepare(_offer.Spec);
         if (_machine.Memory.Size != _offer.Spec.MemoryBytes)
             throw new LinkException("the machine that was prepared has not the memory that was offered");
+        using IDisposable hold = _machine.Memory.Hold();
         RamReceiver ram = new(_machine.Memory);
         await link.SendAsync(FrameType.Accept, cancellation).ConfigureAwait(false);
 

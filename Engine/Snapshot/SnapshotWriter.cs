@@ -14,6 +14,7 @@ public static class SnapshotWriter
     /// </summary>
     public static async Task WriteAsync(IMigratableMachine paused, Stream destination, CancellationToken cancellation, RamEncoding encoding = RamEncoding.Raw)
     {
+        using IDisposable hold = paused.Memory.Hold();
         Sections sections = new(destination, cancellation);
         await sections.BeginAsync().ConfigureAwait(false);
         await sections.WriteAsync(SnapshotFormat.Spec, true, MachineSpecCodec.Encode(paused.Spec)).ConfigureAwait(false);

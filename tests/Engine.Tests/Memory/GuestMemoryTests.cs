@@ -64,6 +64,26 @@ public sealed class GuestMemoryTests(ITestOutputHelper output)
         Assert.Equal([5], observer.Told);
     }
 
+    [Fact]
+    public void MemoryThatIsHeldOutlivesItsDisposal()
+    {
+        GuestMemory memory = new(MiB);
+        memory.TryWrite(Page(3).Address, [7]);
+        IDisposable first = memory.Hold(), second = memory.Hold();
+        memory.Dispose();
+        memory.Dispose();
+        first.Dispose();
+        first.Dispose();
+        byte[] back = new byte[1];
+        Assert.True(memory.TryRead(Page(3).Address, back));
+        Assert.Equal(7, back[0]);
+        Assert.Equal(PageNumber.Size, memory.ResidentBytes);
+        second.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => memory.ResidentBytes);
+        Assert.Throws<ObjectDisposedException>(() => memory.Discard(new PageRange(Page(3), 1)));
+        Assert.Throws<ObjectDisposedException>(memory.Hold);
+    }
+
     [Theory]
     [InlineData(0xff_fff8UL, 8, true)]
     [InlineData(0xff_fff9UL, 8, false)]

@@ -18,10 +18,21 @@ internal sealed class FakeAuthority : IMigrationSourceAuthority, IMigrationTarge
     /// <summary>Does the compare-and-swap, then fails: the caller cannot know.</summary>
     public bool BeginIsUnknown { get; set; }
 
+    /// <summary>Called instead of the first compare-and-swap, which does not take place.</summary>
+    public Action? InsteadOfBegin { get; set; }
+
+    /// <summary>Takes back only what is moving, and says false to anything else.</summary>
+    public bool AbandonsOnlyMoves { get; set; }
+
     public bool ResolveIsUnknown { get; set; }
 
     public Task<bool> BeginMoveAsync(CancellationToken cancellation)
     {
+        if (InsteadOfBegin is { } instead)
+        {
+            instead();
+            cancellation.ThrowIfCancellationRequested();
+        }
         lock (_gate)
         {
             if (Taken || Owner != "A")
@@ -35,7 +46,7 @@ internal sealed class FakeAuthority : IMigrationSourceAuthority, IMigrationTarge
     {
         lock (_gate)
         {
-            if (Owner == "B")
+            if (Owner == "B" || (AbandonsOnlyMoves && Owner != "moving"))
                 return Task.FromResult(false);
             Owner = "A";
             return Task.FromResult(true);

@@ -128,6 +128,8 @@ internal sealed class FakeMachine : IMigratableMachine, IDirtyWriter, IDisposabl
 
     public Task PauseAsync()
     {
+        if (Disposed)
+            throw new MachineException("the machine has ended");
         if (IsRunning)
         {
             for (int i = 0; i < StoresPerStep; i++)

@@ -81,6 +81,29 @@ public sealed class LinkLossTests
         Assert.True(stayed >= 8 && moved >= 1, $"{stayed} stayed, {moved} moved");
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task ACancellationWhileTheMoveIsAskedForLeavesTheSourceRunning(bool strict)
+    {
+        using MoveRig rig = new();
+        rig.Authority.AbandonsOnlyMoves = strict;
+        rig.Authority.InsteadOfBegin = rig.CancelSource.Cancel;
+        await rig.MoveAsync(s_options);
+        rig.AssertExactlyOneRuns();
+        Assert.IsAssignableFrom<OperationCanceledException>(rig.SourceError);
+    }
+
+    [Fact]
+    public async Task AMachineDisposedInTheMiddleOfItsMoveEndsTheMoveAndNothingElse()
+    {
+        using MoveRig rig = new();
+        rig.SourceProgress.Seen = progress => DisposeAt(rig.Source, progress);
+        await rig.MoveAsync(s_options);
+        Assert.IsType<MigrationFailedException>(rig.SourceError);
+        Assert.True(rig.Target!.Disposed);
+    }
+
     [Fact]
     public async Task WheneverTheTargetIsCancelledExactlyOneRuns()
     {
@@ -113,6 +136,12 @@ public sealed class LinkLossTests
         await rig.RunTargetAsync(new MigrationOptions { SilenceLimit = TimeSpan.FromMilliseconds(40) });
         Assert.Contains("silent for 0.04 s", rig.TargetError!.Message);
         Assert.Null(rig.Target);
+    }
+
+    private static void DisposeAt(FakeMachine machine, MigrationProgress progress)
+    {
+        if (progress.Stage == MigrationStage.Copy)
+            machine.Dispose();
     }
 
     private static void CancelAt(CancellationTokenSource source, MigrationProgress progress, long sequence)

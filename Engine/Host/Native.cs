@@ -6,7 +6,7 @@ namespace Godwit.Engine.Host;
 internal static unsafe partial class Native
 {
     internal const int PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4;
-    internal const int MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_NORESERVE = 0x4000, MAP_ANONYMOUS = 0x20;
+    internal const int MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_NORESERVE = 0x4000, MAP_ANONYMOUS = 0x20, MAP_FIXED_NOREPLACE = 0x100000;
     internal const uint MFD_CLOEXEC = 1;
     internal const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
     internal const int SEEK_DATA = 3, SEEK_HOLE = 4;
@@ -43,4 +43,7 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", EntryPoint = "setpriority", SetLastError = true)]
     internal static partial int SetPriority(int which, int who, int priority);
+
+    [LibraryImport("libc", EntryPoint = "sigaction", SetLastError = true)]
+    internal static partial int SigAction(int signal, NativeSignal.SigAction* action, NativeSignal.SigAction* old);
 }

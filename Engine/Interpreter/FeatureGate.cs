@@ -96,16 +96,26 @@ internal sealed class FeatureGate
     }
 
     /// <summary>Whether the machine's model has the instruction. Encodings that older processors take for another instruction become that one.</summary>
-    public bool Allows(ref Instruction instruction)
+    public bool Allows(ref Instruction instruction) => Allows(instruction.Code) || TakeForOlder(ref instruction);
+
+    /// <summary>Whether the machine's model has a form of an instruction.</summary>
+    public bool Allows(Code code)
     {
-        foreach (CpuidFeature feature in instruction.CpuidFeatures)
+        foreach (CpuidFeature feature in code.CpuidFeatures())
             if (_denied[(int)feature])
-                return TakeForOlder(ref instruction);
+                return false;
         return true;
     }
 
     private static bool TakeForOlder(ref Instruction instruction)
     {
+        // Later features took encodings that were hints without effect: NOPs with an operand (SDM 2B, NOP; 0F 0D, 0F 18 to 0F 1F).
+        OpCodeInfo info = instruction.OpCode;
+        if (info.Encoding == EncodingKind.Legacy && info.Table == OpCodeTableKind.T0F && info.OpCode is >= 0x18 and <= 0x1f)
+        {
+            instruction = new Instruction { Code = Code.Nopd, Length = instruction.Length };
+            return true;
+        }
         // The F3 prefix of TZCNT and LZCNT means nothing to processors without them (SDM 2, TZCNT).
         Code older = instruction.Code switch
         {

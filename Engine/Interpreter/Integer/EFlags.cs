@@ -34,7 +34,7 @@ internal static unsafe class EFlags
     }
 }
 
-/// <summary>CLC, STC, CMC, CLD, STD, LAHF, SAHF, SALC, and the BCD adjustments of 32-bit code.</summary>
+/// <summary>CLC, STC, CMC, CLD, STD, LAHF, SAHF, SALC, and what does nothing: NOP, PAUSE, hints.</summary>
 internal static unsafe class FlagMoves
 {
     public static Row[] Rows { get; } =
@@ -47,12 +47,21 @@ internal static unsafe class FlagMoves
         new(Mnemonic.Lahf, (in Instruction instruction, ref Op op) => new Handler(&Lahf)),
         new(Mnemonic.Sahf, (in Instruction instruction, ref Op op) => new Handler(&Sahf)),
         new(Mnemonic.Salc, (in Instruction instruction, ref Op op) => new Handler(&Salc)),
-        new(Mnemonic.Nop, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
+        new(Mnemonic.Nop, SelectReserved),
+        new(Mnemonic.Prefetchit0, SelectReserved),
+        new(Mnemonic.Prefetchit1, SelectReserved),
+        new(Mnemonic.Prefetchwt1, SelectReserved),
         new(Mnemonic.Pause, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
-        new(Mnemonic.Reservednop, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
+        new(Mnemonic.Reservednop, SelectReserved),
         new(Mnemonic.Endbr32, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
         new(Mnemonic.Endbr64, (in Instruction instruction, ref Op op) => new Handler(&Nothing)),
     ];
+
+    /// <summary>0F 0D is PREFETCH and wants memory (AMD APM 3, PREFETCHlevel); the other hints take what comes.</summary>
+    private static Handler SelectReserved(in Instruction instruction, ref Op op) =>
+        instruction.OpCode.OpCode == 0x0d && instruction.OpCode.Table == OpCodeTableKind.T0F && instruction.Op0Kind == OpKind.Register
+            ? default
+            : new Handler(&Nothing);
 
     private static Op* Clc(VcpuContext* c, Op* op)
     {

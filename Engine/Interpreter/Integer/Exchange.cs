@@ -133,10 +133,8 @@ internal static unsafe class Exchange
             if (accumulator == old)
                 Registers.Set(c, op->Dst, Registers.Get<T>(c, op->Src));
             else
-            {
-                Registers.Set(c, op->Dst, old);
+                // The destination stays, its upper half included.
                 SetAccumulator(c, old);
-            }
             return op + 1;
         }
     }

@@ -11,5 +11,6 @@ internal static class X87Families
         .. X87Control.Rows,
         .. X87Functions.Rows,
         .. X87Decimal.Rows,
+        .. X87Transcendental.Rows,
     ];
 }

@@ -96,10 +96,12 @@ internal static unsafe class UnitValues
     public static (ulong Significand, ushort Exponent) Extended(Random random)
     {
         uint sign = (uint)random.Next(2) << 15;
-        ulong significand = random.Next(4) switch
+        ulong significand = random.Next(6) switch
         {
             0 => 0x8000000000000000,
             1 => 0xffffffffffffffff,
+            3 => 0x8000000000000000 + (ulong)random.Next(1 << random.Next(1, 30)),
+            4 => 0xffffffffffffffff - (ulong)random.Next(1 << random.Next(1, 30)),
             2 => 0x8000000000000000 | (ulong)random.Next(4096) << 52,
             _ => Bits(random) | 0x8000000000000000,
         };

@@ -17,6 +17,9 @@ public sealed class X87DifferentialTests(ITestOutputHelper output)
         UnitForms.Of(CpuidFeature.FPU, CpuidFeature.FPU287, CpuidFeature.FPU387, CpuidFeature.CMOV)
             .Where(code => code.CpuidFeatures()[0] != CpuidFeature.CMOV && !X87Forms.Transcendental.Contains(code)),
         output);
+
+    [Fact]
+    public void TranscendentalFunctionsAgreeWithTheHostToTheLastPlaces() => DifferentialRun.Compare(X87Forms.Transcendental, output);
 }
 
 internal static class X87Forms

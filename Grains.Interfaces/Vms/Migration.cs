@@ -208,4 +208,16 @@ public sealed record MigrationResult
 
     [Id(12)]
     public required string TargetName { get; init; }
+
+    /// <summary>Guest time that was added for the move.</summary>
+    [Id(13)]
+    public required TimeSpan ClockAdvance { get; init; }
+
+    /// <summary>False where the link was lost after the commit: blackout and epoch are then not known here.</summary>
+    [Id(14)]
+    public required bool TargetReported { get; init; }
+
+    /// <summary>Why the copy rounds ended, one line.</summary>
+    [Id(15)]
+    public required string StopReason { get; init; }
 }

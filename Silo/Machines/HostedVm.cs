@@ -70,7 +70,7 @@ internal sealed class HostedVm : IAsyncDisposable
     }
 
     /// <summary>Begins to follow what happens in the machine.</summary>
-    public void Follow(Func<MachineEnded, Task> ended) => _events = FollowAsync(ended);
+    public void Follow(Func<MachineEnded, Task> ended, Action? started = null) => _events = FollowAsync(ended, started);
 
     /// <summary>Gives the machine the right to run as long as the lease lasts.</summary>
     public void Grant()
@@ -130,12 +130,16 @@ internal sealed class HostedVm : IAsyncDisposable
         await _events;
     }
 
-    private async Task FollowAsync(Func<MachineEnded, Task> ended)
+    private async Task FollowAsync(Func<MachineEnded, Task> ended, Action? started)
     {
         await foreach (var what in Machine.Events)
         {
             _log.Add(what);
-            if (what is MachineEnded end)
+            if (what is RunStarted)
+            {
+                started?.Invoke();
+            }
+            else if (what is MachineEnded end)
             {
                 // Not awaited: what follows an ending may dispose this machine, which waits for this loop.
                 _ = ended(end);

@@ -106,7 +106,6 @@ internal sealed partial class IncomingMigrations : IDisposable
                 throw new ClusterException(ClusterError.WrongState, $"silo {_silo.Name} holds a machine of VM \"{request.Vm}\" already");
             }
 
-            vm.Follow(end => _endings.RecordAsync(vm, end.Reason, end.ExitCode));
             await RunHereAsync(vm, request, stream, stop.Token);
         }
         catch (Exception e)
@@ -124,14 +123,49 @@ internal sealed partial class IncomingMigrations : IDisposable
     private async Task RunHereAsync(HostedVm vm, IncomingRequest request, Stream stream, CancellationToken cancellation)
     {
         var authority = new MoveTarget(_store, _time, _ownership, request.Vm, request.Attempt, _silo.Address, _silo.Name, tenure => vm.Tenure = tenure);
-        await vm.Machine.MigrateInAsync(stream, authority, _ => vm.Tenure!.LeaseEnds, cancellation);
-        if (!await authority.ConfirmAsync(CancellationToken.None))
+        var running = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        vm.Follow(end => _endings.RecordAsync(vm, end.Reason, end.ExitCode), () => running.TrySetResult());
+        var confirmed = ConfirmAsync(vm, authority, running.Task);
+        try
+        {
+            await vm.Machine.MigrateInAsync(stream, authority, _ => vm.Tenure!.LeaseEnds, cancellation);
+            running.TrySetResult();
+        }
+        catch
+        {
+            running.TrySetCanceled(CancellationToken.None);
+            throw;
+        }
+
+        if (!await confirmed)
         {
             throw new ClusterException(ClusterError.WrongState, "the source took the VM back before this silo could report that it runs");
+        }
+    }
+
+    /// <summary>
+    /// The record says that it runs here as soon as it does; the engine goes on talking to the source meanwhile. Only then
+    /// anything of it is shown: what the guest did before could still be taken back.
+    /// </summary>
+    private static async Task<bool> ConfirmAsync(HostedVm vm, MoveTarget authority, Task running)
+    {
+        try
+        {
+            await running;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+
+        if (!await authority.ConfirmAsync(CancellationToken.None))
+        {
+            return false;
         }
 
         vm.Grant();
         vm.Serve();
+        return true;
     }
 
     /// <summary>Committed, but not able to run it: the lease ends at once, so that the source may take the VM back.</summary>

@@ -150,5 +150,8 @@ internal sealed class MigrationJob : IProgress<MigrationProgress>, IDisposable
         Stages = [.. report.Stages.Select(s => new MigrationStageTime { Stage = s.Stage.ToString(), At = s.At })],
         SourceName = Ticket.SourceName,
         TargetName = Ticket.TargetName,
+        ClockAdvance = report.ClockAdvance,
+        TargetReported = report.TargetReported,
+        StopReason = report.StopReason,
     };
 }

@@ -26,13 +26,13 @@ internal sealed class Barriers(string commandLine)
 }
 
 /// <summary>The test's end of a barrier: waits until a machine is there, and lets it go on when told or disposed.</summary>
-internal sealed class Barrier : IDisposable
+internal sealed class HoldPoint : IDisposable
 {
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly string _path = Path.Combine(Path.GetTempPath(), $"gb-{Guid.NewGuid():N}");
     private Socket? _held;
 
-    public Barrier(string point)
+    public HoldPoint(string point)
     {
         _listener.Bind(new UnixDomainSocketEndPoint(_path));
         _listener.Listen();

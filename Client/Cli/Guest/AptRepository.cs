@@ -18,6 +18,8 @@ internal sealed partial class AptRepository(AptOptions options)
 
     private const string CheckSources = "check the network and /etc/apt/sources.list";
 
+    private bool _renewed;
+
     private string Configuration => Path.Combine(options.Directory, "apt.conf");
 
     /// <summary>The file whose age is that of the lists.</summary>
@@ -30,12 +32,22 @@ internal sealed partial class AptRepository(AptOptions options)
         WriteConfiguration();
         if (File.Exists(Stamp) && DateTime.UtcNow - File.GetLastWriteTimeUtc(Stamp) is { } age && age >= TimeSpan.Zero && age < ListsStayFresh)
             return null;
+        _renewed = true;
         ToolResult result = await RunAptGetAsync(["update"], options.Directory, percent, cancellation).ConfigureAwait(false);
         // Without a network apt-get warns and still exits with 0.
         string? complaint = Complaint(result);
         if (complaint is null)
             await File.WriteAllTextAsync(Stamp, "", cancellation).ConfigureAwait(false);
         return complaint;
+    }
+
+    /// <summary>Makes the next <see cref="UpdateAsync"/> renew the lists; false where they were renewed in this run already.</summary>
+    public bool DistrustLists()
+    {
+        if (_renewed)
+            return false;
+        File.Delete(Stamp);
+        return true;
     }
 
     /// <summary>Looks a package up; null where no list has it.</summary>

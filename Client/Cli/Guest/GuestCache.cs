@@ -91,17 +91,10 @@ internal sealed class GuestCache(string folder)
         string final = Path.Combine(folder, $"initramfs-{GuestManifest.Digest(image)[..16]}.img");
         if (File.Exists(final) && (await File.ReadAllBytesAsync(final, cancellation).ConfigureAwait(false)).AsSpan().SequenceEqual(image))
             return final;
-        string temporary = $"{final}.{Guid.NewGuid():N}";
-        try
-        {
-            await File.WriteAllBytesAsync(temporary, image, cancellation).ConfigureAwait(false);
-            File.Move(temporary, final, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(temporary);
-        }
-
+        using ScratchFolder scratch = CreateScratch();
+        string finished = Path.Combine(scratch.Subfolder("initramfs"), "image");
+        await File.WriteAllBytesAsync(finished, image, cancellation).ConfigureAwait(false);
+        File.Move(finished, final, overwrite: true);
         return final;
     }
 }

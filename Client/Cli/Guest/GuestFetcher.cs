@@ -12,9 +12,19 @@ internal sealed class GuestFetcher(GuestCache cache, AptOptions apt, IProgress<G
 
     public async Task<CachedGuest> FetchAsync(CancellationToken cancellation)
     {
-        (AptPackage kernel, AptPackage busybox) = await ResolveAsync(cancellation).ConfigureAwait(false);
         using ScratchFolder scratch = cache.CreateScratch();
-        IReadOnlyList<string> files = await DownloadAsync([kernel, busybox], scratch.Subfolder("packages"), cancellation).ConfigureAwait(false);
+        (AptPackage kernel, AptPackage busybox) = await ResolveAsync(cancellation).ConfigureAwait(false);
+        IReadOnlyList<string> files;
+        try
+        {
+            files = await DownloadAsync([kernel, busybox], scratch.Subfolder("packages"), cancellation).ConfigureAwait(false);
+        }
+        catch (GuestFetchException) when (_repository.DistrustLists())
+        {
+            // An update takes the version before it off the archive: lists that are hours old may name what is gone.
+            (kernel, busybox) = await ResolveAsync(cancellation).ConfigureAwait(false);
+            files = await DownloadAsync([kernel, busybox], scratch.Subfolder("packages-again"), cancellation).ConfigureAwait(false);
+        }
 
         Action<double> unpacked = Reporter(GuestFetchStage.Unpack);
         byte[] kernelBytes = await DebianPackageFile.ReadAsync(apt, files[0], CloudKernel.IsKernelPath, MostKernelBytes, unpacked, cancellation).ConfigureAwait(false);

@@ -26,6 +26,9 @@ public sealed record LinuxGuestOptions
 /// <param name="FromCache">Nothing was downloaded.</param>
 public sealed record LinuxGuest(string KernelPath, string InitrdPath, string Version, GuestManifestEntry Kernel, GuestManifestEntry Busybox, bool FromCache)
 {
+    /// <summary>What the kernel should be told on a machine of this engine, before any godwit.* words (docs/linux-guest.md, "Command line").</summary>
+    public const string CommandLine = "console=ttyS0 cryptomgr.notests panic=-1";
+
     /// <summary>
     /// Makes sure the guest is in the cache and returns it. A cached one is checked and used without a network; else the
     /// packages are downloaded by apt, without root, and nothing is installed.

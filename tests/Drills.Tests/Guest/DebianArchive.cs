@@ -29,10 +29,16 @@ internal sealed class DebianArchive : IDisposable
     public static DebianArchive Usual(byte[]? kernel = null, string kernelPath = "boot/vmlinuz-6.1.0-99-cloud-amd64")
     {
         DebianArchive archive = new();
-        archive.Add("linux-image-cloud-amd64", "6.1.200-1", $"{KernelPackage} (= 6.1.200-1)", []);
-        archive.Add(KernelPackage, "6.1.200-1", "", new() { [kernelPath] = kernel ?? Kernel(), ["lib/modules/x.ko"] = new byte[9000] });
-        archive.Add("busybox-static", "1:1.35.0-4+b1", "", new() { ["bin/busybox"] = Busybox() });
+        archive.AddUsual("6.1.200-1", kernel, kernelPath);
         return archive;
+    }
+
+    /// <summary>Adds the three packages, the kernel in a version.</summary>
+    public void AddUsual(string version, byte[]? kernel = null, string kernelPath = "boot/vmlinuz-6.1.0-99-cloud-amd64")
+    {
+        Add("linux-image-cloud-amd64", version, $"{KernelPackage} (= {version})", []);
+        Add(KernelPackage, version, "", new() { [kernelPath] = kernel ?? Kernel(), ["lib/modules/x.ko"] = new byte[9000] });
+        Add("busybox-static", "1:1.35.0-4+b1", "", new() { ["bin/busybox"] = Busybox() });
     }
 
     /// <summary>Enough of a bzImage to be taken for one.</summary>
@@ -56,6 +62,14 @@ internal sealed class DebianArchive : IDisposable
     /// <summary>Options under which apt cannot be started at all: for what must work without it.</summary>
     public LinuxGuestOptions OptionsWithoutApt => Options(Path.Combine(_root, "no-such-apt-get"));
 
+    /// <summary>Takes every package off the archive.</summary>
+    public void Clear()
+    {
+        Directory.Delete(Archive, recursive: true);
+        Directory.CreateDirectory(Archive);
+        _packages.Clear();
+    }
+
     /// <summary>An executable script.</summary>
     public string Script(string name, string text)
     {
@@ -71,6 +85,8 @@ internal sealed class DebianArchive : IDisposable
     public void Add(string name, string version, string depends, Dictionary<string, byte[]> files)
     {
         string tree = Path.Combine(_root, "tree-" + name);
+        if (Directory.Exists(tree))
+            Directory.Delete(tree, recursive: true);
         Directory.CreateDirectory(Path.Combine(tree, "DEBIAN"));
         string control = $"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n{(depends.Length == 0 ? "" : $"Depends: {depends}\n")}Description: made for a test\n";
         File.WriteAllText(Path.Combine(tree, "DEBIAN", "control"), control);

@@ -70,6 +70,20 @@ public sealed class LinuxGuestTests
     }
 
     [AptFact]
+    public async Task ListsThatNameAPackageThatIsGoneAreRenewed()
+    {
+        using DebianArchive archive = DebianArchive.Usual();
+        LinuxGuest first = await LinuxGuest.EnsureAsync(archive.Options(), null, default);
+        Directory.Delete(Path.GetDirectoryName(first.KernelPath)!, recursive: true);
+        archive.Clear();
+        archive.AddUsual("6.1.201-1");
+
+        LinuxGuest second = await LinuxGuest.EnsureAsync(archive.Options(), null, default);
+
+        Assert.Equal("6.1.201-1", second.Version);
+    }
+
+    [AptFact]
     public async Task ManifestThatNamesFilesElsewhereIsNotBelieved()
     {
         using DebianArchive archive = DebianArchive.Usual();

@@ -4,23 +4,19 @@ using Iced.Intel;
 
 namespace Godwit.Engine.Interpreter.X87;
 
-/// <summary>Control instructions: initialisation, control and status words, environment and state images, stack pointer, FWAIT.</summary>
+/// <summary>Control instructions: initialisation, control and status words, environment and state images, stack pointer, FWAIT. FINIT, FSTCW and their like are FWAIT and then the form without waiting.</summary>
 internal static unsafe class X87Control
 {
     public static readonly Row[] Rows =
     [
-        Control(Mnemonic.Fninit, &Initialize), Waiting(Mnemonic.Finit, &Initialize),
-        Control(Mnemonic.Fnclex, &ClearExceptions), Waiting(Mnemonic.Fclex, &ClearExceptions),
-        Control(Mnemonic.Fnstcw, &StoreControl), Waiting(Mnemonic.Fstcw, &StoreControl),
-        Control(Mnemonic.Fnstsw, &StoreStatus), Waiting(Mnemonic.Fstsw, &StoreStatus),
-        Control(Mnemonic.Fnstenv, &StoreEnvironment), Waiting(Mnemonic.Fstenv, &StoreEnvironment),
-        Control(Mnemonic.Fnsave, &Save), Waiting(Mnemonic.Fsave, &Save),
+        Control(Mnemonic.Fninit, &Initialize), Control(Mnemonic.Fnclex, &ClearExceptions),
+        Control(Mnemonic.Fnstcw, &StoreControl), Control(Mnemonic.Fnstsw, &StoreStatus),
+        Control(Mnemonic.Fnstenv, &StoreEnvironment), Control(Mnemonic.Fnsave, &Save),
         Waiting(Mnemonic.Fldcw, &LoadControl), Waiting(Mnemonic.Fldenv, &LoadEnvironment), Waiting(Mnemonic.Frstor, &Restore),
         Waiting(Mnemonic.Fnop, &Nothing), Waiting(Mnemonic.Fincstp, &Increment), Waiting(Mnemonic.Fdecstp, &Decrement),
         Waiting(Mnemonic.Ffree, &FreeRegister), Waiting(Mnemonic.Ffreep, &FreeAndPop),
         // Instructions of the 8087 and 287 that later processors ignore.
-        Control(Mnemonic.Fneni, &Nothing), Waiting(Mnemonic.Feni, &Nothing), Control(Mnemonic.Fndisi, &Nothing), Waiting(Mnemonic.Fdisi, &Nothing),
-        Control(Mnemonic.Fnsetpm, &Nothing), Waiting(Mnemonic.Fsetpm, &Nothing),
+        Control(Mnemonic.Fneni, &Nothing), Control(Mnemonic.Fndisi, &Nothing), Control(Mnemonic.Fnsetpm, &Nothing),
         new(Mnemonic.Wait, (in Instruction instruction, ref Op op) => new Handler(&Wait)),
     ];
 

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter;
-using Godwit.Engine.Interpreter.Sse;
 using Iced.Intel;
 
 namespace Godwit.Engine.Tests.Interpreter.Sse;
@@ -9,8 +8,6 @@ namespace Godwit.Engine.Tests.Interpreter.Sse;
 /// <summary>Runs single vector and x87 instructions by their rows, with a context made by hand and the test's own memory as the guest's.</summary>
 internal sealed unsafe class InterpretedUnit : IDisposable
 {
-    private static readonly Dictionary<Mnemonic, Row> s_rows = VectorFamilies.All.ToDictionary(row => row.Mnemonic);
-
     private readonly Op* _op = (Op*)NativeMemory.AlignedAlloc(64 * 2, 64);
 
     public InterpretedUnit()
@@ -33,21 +30,19 @@ internal sealed unsafe class InterpretedUnit : IDisposable
         Context->Fault.Vector = Fault.None;
     }
 
-    /// <summary>Whether a row answers for the instruction.</summary>
+    /// <summary>Encodes and decodes the instruction as guest code would be. False: no row answers for it.</summary>
     public bool Load(Instruction instruction)
     {
-        instruction.IP = 0x1000;
+        const ulong rip = 0x1000;
+        var bytes = new MemoryStream();
+        Encoder.Create(64, new StreamCodeWriter(bytes)).Encode(instruction, rip);
+        Decoder decoder = Decoder.Create(64, bytes.ToArray(), rip, DecoderOptions.AMD);
+        decoder.Decode(out Instruction decoded);
         *_op = default;
-        _op->Rip = 0x1000;
-        _op->Length = 4;
-        ushort zero = (ushort)((byte*)&Context->Zero - (byte*)Context);
-        _op->Base = instruction.MemoryBase == Register.None ? zero : (ushort)((instruction.MemoryBase - Register.RAX) * 8);
-        _op->Index = _op->SegmentBase = zero;
-        _op->Displacement = instruction.MemoryDisplacement64;
-        _op->AddressSize = 8;
-        if (!s_rows.TryGetValue(instruction.Mnemonic, out Row? row))
-            return false;
-        Handler handler = row.Select(instruction, ref *_op);
+        _op->Rip = rip;
+        _op->Length = (byte)bytes.Length;
+        OperandDecoder.Fill(decoded, _op, CodeMode.Code64);
+        Handler handler = InstructionTable.Select(decoded, ref *_op, out _);
         _op->Execute = handler.Pointer;
         return !handler.IsNone;
     }

@@ -5,10 +5,10 @@ namespace Godwit.Engine.Tests.Interpreter.Sse;
 /// <summary>Instructions made from the encoder's own table of forms, so that no form of a feature is forgotten.</summary>
 internal static class UnitForms
 {
-    /// <summary>Every legacy-encoded form of a feature in 64-bit mode.</summary>
+    /// <summary>Every legacy-encoded form of a feature in 64-bit mode; not those that are two instructions (FWAIT first).</summary>
     public static IEnumerable<Code> Of(params CpuidFeature[] features) =>
         Enum.GetValues<Code>().Where(code =>
-            code.Encoding() == EncodingKind.Legacy && code.ToOpCode().Mode64 && code.CpuidFeatures().All(features.Contains)
+            code.Encoding() == EncodingKind.Legacy && code.ToOpCode().Mode64 && !code.ToOpCode().Fwait && code.CpuidFeatures().All(features.Contains)
             && code.CpuidFeatures().Length > 0);
 
     /// <summary>

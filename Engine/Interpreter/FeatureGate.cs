@@ -51,6 +51,7 @@ internal sealed class FeatureGate
         [CpuidFeature.CLWB] = (7, Output.Ebx, 24),
         [CpuidFeature.SHA] = (7, Output.Ebx, 29),
         [CpuidFeature.PKU] = (7, Output.Ecx, 3),
+        [CpuidFeature.CET_SS] = (7, Output.Ecx, 7),
         [CpuidFeature.WAITPKG] = (7, Output.Ecx, 5),
         [CpuidFeature.GFNI] = (7, Output.Ecx, 8),
         [CpuidFeature.VAES] = (7, Output.Ecx, 9),

@@ -46,6 +46,8 @@ internal static class InstructionTable
         Stack.Rows,
         Strings.Rows,
         Exchange.Rows,
+        Integer.Decimal.Rows,
+        BitManipulation.Rows,
         [.. VectorFamilies.All],
         SystemRows.Rows,
     ];

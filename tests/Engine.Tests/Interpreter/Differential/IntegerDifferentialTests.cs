@@ -19,6 +19,7 @@ public sealed unsafe class IntegerDifferentialTests(ITestOutputHelper output)
     [
         .. Arithmetic.Rows, .. Logic.Rows, .. Shift.Rows, .. MulDiv.Rows, .. BitTest.Rows, .. Move.Rows, .. FlagMoves.Rows,
         .. Control.Rows, .. Stack.Rows, .. Strings.Rows, .. Exchange.Rows,
+        .. Godwit.Engine.Interpreter.Integer.Decimal.Rows, .. BitManipulation.Rows,
     ];
 
     [Fact]

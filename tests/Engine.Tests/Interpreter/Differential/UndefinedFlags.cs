@@ -22,6 +22,12 @@ internal static unsafe class UndefinedFlags
                 return AllButZero;
             case Mnemonic.Tzcnt or Mnemonic.Lzcnt:
                 return Rflags.OF | Rflags.SF | Rflags.AF | Rflags.PF;
+            case Mnemonic.Daa or Mnemonic.Das:
+                return Rflags.OF;
+            case Mnemonic.Aaa or Mnemonic.Aas:
+                return Rflags.OF | Rflags.SF | Rflags.ZF | Rflags.PF;
+            case Mnemonic.Aam or Mnemonic.Aad:
+                return Rflags.OF | Rflags.AF | Rflags.CF;
             case Mnemonic.And or Mnemonic.Or or Mnemonic.Xor or Mnemonic.Test:
                 return Rflags.AF;
             case Mnemonic.Andn or Mnemonic.Bextr or Mnemonic.Blsi or Mnemonic.Blsmsk or Mnemonic.Blsr or Mnemonic.Bzhi:

@@ -1,0 +1,38 @@
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Machine;
+using Iced.Intel;
+using Xunit;
+
+namespace Godwit.Engine.Tests.Interpreter;
+
+public sealed class InstructionTableTests
+{
+    /// <summary>The features of x86-64-v1 and of every AMD64 processor before it.</summary>
+    private static readonly HashSet<CpuidFeature> _base =
+    [
+        CpuidFeature.INTEL8086, CpuidFeature.INTEL8086_ONLY, CpuidFeature.INTEL186, CpuidFeature.INTEL286, CpuidFeature.INTEL386, CpuidFeature.INTEL486,
+        CpuidFeature.CMOV, CpuidFeature.CPUID, CpuidFeature.CX8, CpuidFeature.FPU, CpuidFeature.FPU287, CpuidFeature.FPU387, CpuidFeature.FXSR,
+        CpuidFeature.MMX, CpuidFeature.MSR, CpuidFeature.MULTIBYTENOP, CpuidFeature.PAUSE, CpuidFeature.PREFETCHW, CpuidFeature.RDPMC,
+        CpuidFeature.SEP, CpuidFeature.SSE, CpuidFeature.SSE2, CpuidFeature.SYSCALL, CpuidFeature.TSC, CpuidFeature.X64, CpuidFeature.CLFSH,
+    ];
+
+    /// <summary>Undefined opcodes by design, or instructions that AMD processors do not have in 64-bit mode.</summary>
+    private static readonly HashSet<Mnemonic> _absent = [Mnemonic.INVALID, Mnemonic.Ud0, Mnemonic.Ud1, Mnemonic.Ud2, Mnemonic.Sysexitq];
+
+    [Theory]
+    [InlineData(CpuLevel.V1)]
+    public void EveryInstructionOfTheLevelHasARow(CpuLevel level)
+    {
+        using TestMachine machine = new(64, level);
+        FeatureGate features = new(machine.Vcpu.Services);
+        HashSet<Mnemonic> rows = [.. InstructionTable.All.Select(row => row.Mnemonic)];
+        IEnumerable<string> missing = Enum.GetValues<Code>()
+            .Where(code => code.ToOpCode() is { IsInstruction: true } info && (info.Mode64 || info.Mode32) && features.Allows(code) && code.CpuidFeatures().All(_base.Contains))
+            .Where(code => !rows.Contains(code.Mnemonic()) && !_absent.Contains(code.Mnemonic()))
+            .GroupBy(code => code.Mnemonic())
+            .Select(group => $"{group.Key} ({string.Join(' ', group.First().CpuidFeatures())})");
+        string list = string.Join(", ", missing);
+        Assert.True(list.Length == 0, list);
+    }
+}

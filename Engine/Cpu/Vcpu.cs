@@ -66,6 +66,22 @@ public sealed unsafe class Vcpu : IDisposable
     /// <summary>The running back end's decoded code; set by the back end when it is attached.</summary>
     public ICodeWatcher Code { get; set; } = NoCaches.Instance;
 
+    /// <summary>The architectural state, for those who may not touch it while the back end runs: loaders, the machine.</summary>
+    public ref CpuState State => ref Context->State;
+
+    /// <summary>A general register, by its encoding.</summary>
+    public ulong this[int register]
+    {
+        get => Context->State.Gpr[register & 15];
+        set => Context->State.Gpr[register & 15] = value;
+    }
+
+    /// <summary>The saved state of the vCPU, which does not run.</summary>
+    public VcpuState SaveState() => VcpuStates.Capture(Context);
+
+    /// <summary>Replaces the state of the vCPU, which does not run. Throws <see cref="InvalidStateException"/>.</summary>
+    public void LoadState(VcpuState state) => VcpuStates.Restore(Context, state);
+
     /// <summary>The vCPU that a context belongs to.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vcpu Of(VcpuContext* context) => Unsafe.As<Vcpu>(GCHandle.FromIntPtr(context->Owner).Target!);

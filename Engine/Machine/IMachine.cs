@@ -37,6 +37,7 @@ public interface IMachine : IAsyncDisposable
     /// <summary>
     /// Console output from an absolute offset on (bytes since boot). Waits until there is at least one byte past the
     /// offset or the machine has ended (empty). A range that the ring has already overwritten starts at its oldest byte.
+    /// Throws <see cref="ObjectDisposedException"/> once the machine has moved away: its console goes on elsewhere.
     /// </summary>
     Task<ConsoleChunk> ReadConsoleAsync(long offset, int maxBytes, CancellationToken cancellation);
 
@@ -113,4 +114,4 @@ public sealed record GuestLogged(long Timestamp, long Epoch, ulong GuestNanoseco
 public sealed record MachineEnded(long Timestamp, string Reason, int? ExitCode) : MachineEvent(Timestamp);
 
 /// <summary>A command that the machine cannot carry out; the message is one line for a person.</summary>
-public sealed class MachineException(string message, Exception? inner = null) : Exception(message, inner);
+public class MachineException(string message, Exception? inner = null) : Exception(message, inner);

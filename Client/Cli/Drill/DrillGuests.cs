@@ -1,0 +1,55 @@
+using System.Globalization;
+using Godwit.Client;
+using Godwit.Cli.Guest;
+using Godwit.Cli.Run;
+using Godwit.Engine.Paravirt.Workload;
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Cli.Drill;
+
+/// <summary>The guests of a drill: Debian's kernel with the workload, and the built-in guest alone and helping, all under the same load.</summary>
+internal sealed class DrillGuests(DrillLoad load)
+{
+    public const string Linux = "linux";
+    public const string Builtin = "builtin";
+    public const string BuiltinHelping = "builtin, helping";
+
+    private static readonly TimeSpan s_bootLimit = TimeSpan.FromMinutes(3);
+
+    /// <summary>Fetches the Linux guest's images and uploads them.</summary>
+    public async Task<GuestPlan> LinuxAsync(GodwitClient client, LinuxGuest images, CancellationToken cancellation)
+    {
+        string kernel = await client.UploadImageAsync(await File.ReadAllBytesAsync(images.KernelPath, cancellation).ConfigureAwait(false), cancellation: cancellation).ConfigureAwait(false);
+        string initrd = await client.UploadImageAsync(await File.ReadAllBytesAsync(images.InitrdPath, cancellation).ConfigureAwait(false), cancellation: cancellation).ConfigureAwait(false);
+        return new GuestPlan(Linux, "linux", new VmDefinition
+        {
+            MemoryBytes = load.MemoryBytes,
+            Boot = VmBoot.Linux,
+            Kernel = kernel,
+            Initrd = initrd,
+            CommandLine = string.Create(CultureInfo.InvariantCulture, $"console=ttyS0 cryptomgr.notests panic=-1 godwit.workload={load.WorkingSetMegabytes},{load.PagesPerSecond}"),
+        }, Cooperate: false, s_bootLimit);
+    }
+
+    /// <summary>The initramfs with the workload in it.</summary>
+    public static Task<LinuxGuest> FetchAsync() =>
+        GuestFetchDisplay.RunAsync(progress => LinuxGuest.EnsureAsync(
+            new LinuxGuestOptions { ExtraFiles = [new InitramfsFile("bin/workload", WorkloadProgram.Build(), Executable: true)] },
+            progress,
+            CancellationToken.None));
+
+    public GuestPlan BuiltinGuest(bool helping) => new(
+        helping ? BuiltinHelping : Builtin,
+        helping ? "builtin-helping" : "builtin",
+        new VmDefinition
+        {
+            MemoryBytes = load.MemoryBytes,
+            Boot = VmBoot.Builtin,
+            CommandLine = string.Create(CultureInfo.InvariantCulture, $"working-set={load.WorkingSetMegabytes}M rate={load.PagesPerSecond} cooperate={(helping ? "on" : "off")}"),
+        },
+        Cooperate: helping,
+        s_bootLimit);
+}
+
+/// <summary>The dirtying load that all guests of a drill are under.</summary>
+internal sealed record DrillLoad(long MemoryBytes, int WorkingSetMegabytes, int PagesPerSecond);

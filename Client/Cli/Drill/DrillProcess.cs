@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json;
+
+namespace Godwit.Cli.Drill;
+
+/// <summary>A store or silo process of a drill: ready once started, ended by its own id.</summary>
+internal sealed class DrillProcess : IAsyncDisposable
+{
+    private static readonly TimeSpan s_readyLimit = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_stopLimit = TimeSpan.FromSeconds(10);
+
+    private readonly Process _process;
+    private readonly StringBuilder _errors = new();
+
+    private DrillProcess(Process process) => _process = process;
+
+    public int Id => _process.Id;
+
+    /// <summary>What the process printed when it was ready.</summary>
+    public JsonElement Ready { get; private set; }
+
+    /// <summary>Starts the silo executable with a command that prints one JSON line when it is ready.</summary>
+    public static async Task<DrillProcess> StartAsync(string executable, IEnumerable<string> arguments, CancellationToken cancellation)
+    {
+        ProcessStartInfo start = new(executable, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        DrillProcess process = new(Process.Start(start) ?? throw new DrillException($"cannot start {executable}"));
+        try
+        {
+            await process.WaitReadyAsync(cancellation).ConfigureAwait(false);
+            return process;
+        }
+        catch
+        {
+            await process.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Open descriptors of the process that are guest RAM.</summary>
+    public int GuestMemories()
+    {
+        int count = 0;
+        foreach (string link in Directory.EnumerateFiles($"/proc/{Id}/fd"))
+        {
+            try
+            {
+                if (new FileInfo(link).LinkTarget?.Contains("memfd:godwit-ram", StringComparison.Ordinal) == true)
+                    count++;
+            }
+            catch (IOException)
+            {
+                // Closed meanwhile.
+            }
+        }
+        return count;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            Terminate();
+            using CancellationTokenSource limit = new(s_stopLimit);
+            try
+            {
+                await _process.WaitForExitAsync(limit.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                _process.Kill();
+                await _process.WaitForExitAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+        _process.Dispose();
+    }
+
+    // .NET sends no SIGTERM; kill(1) is on every Linux.
+    private void Terminate()
+    {
+        using Process kill = Process.Start("kill", ["-TERM", Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        kill.WaitForExit();
+    }
+
+    private async Task WaitReadyAsync(CancellationToken cancellation)
+    {
+        _process.ErrorDataReceived += (_, line) =>
+        {
+            if (line.Data is { } text)
+                lock (_errors)
+                    _errors.AppendLine(text);
+        };
+        _process.BeginErrorReadLine();
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        limit.CancelAfter(s_readyLimit);
+        string? line;
+        try
+        {
+            line = await _process.StandardOutput.ReadLineAsync(limit.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new DrillException($"{_process.StartInfo.ArgumentList[0]} was not ready within {s_readyLimit.TotalSeconds:0} s");
+        }
+        if (line is null)
+        {
+            await _process.WaitForExitAsync(cancellation).ConfigureAwait(false);
+            lock (_errors)
+                throw new DrillException($"{_process.StartInfo.ArgumentList[0]} ended with code {_process.ExitCode}: {_errors.ToString().Trim().ReplaceLineEndings(" ")}");
+        }
+        Ready = JsonDocument.Parse(line).RootElement;
+    }
+}

@@ -1,0 +1,71 @@
+using System.CommandLine;
+using Godwit.Engine.Machine;
+using Godwit.Grains.Interfaces;
+
+namespace Godwit.Cli.Run;
+
+/// <summary>`godwit run`: one VM in the foreground.</summary>
+public static class RunCommand
+{
+    public static Command Create()
+    {
+        Option<string?> kernel = new("--kernel") { Description = "A Linux bzImage or a multiboot 1 ELF; without it the built-in guest runs" };
+        Option<string?> initrd = new("--initrd") { Description = "An initial RAM file system (or a multiboot module)" };
+        Option<string> append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", DefaultValueFactory = _ => "" };
+        Option<string> memory = new("--memory") { Description = "RAM, e.g. 256M or 1G", DefaultValueFactory = _ => "256M" };
+        Option<int> cpus = new("--cpus") { Description = "vCPUs; more than one is not built yet", DefaultValueFactory = _ => 1 };
+        Option<string> backend = new("--backend") { Description = "What executes guest code: interpreter", DefaultValueFactory = _ => "interpreter" };
+        Option<string> clock = new("--clock") { Description = "host: the host's time; icount: time is retired instructions, runs repeat exactly", DefaultValueFactory = _ => "host" };
+        Option<bool> digest = new("--digest") { Description = "Print a digest of the machine's final state (CPU, devices, RAM) on standard error" };
+        Option<bool> json = new("--json") { Description = "Print how the machine ended as one JSON line on standard error" };
+        Command command = new("run", """
+            Run one VM in the foreground, its serial console on this terminal.
+
+            Keys: Ctrl-A x ends the VM, Ctrl-A Ctrl-A sends Ctrl-A. Exit code: 0 when the guest powers off, value*2+1 when
+            it writes a value to the debug-exit port 0xf4, 1 when it cannot be run or crashes.
+
+            Examples:
+              godwit guest fetch
+              godwit run --kernel vmlinuz --initrd initramfs.gz --append "console=ttyS0"
+              godwit run --kernel test.elf --clock icount
+            """)
+        {
+            kernel, initrd, append, memory, cpus, backend, clock, digest, json,
+        };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            MachineSpec spec = Spec(
+                parsed.GetValue(kernel), parsed.GetValue(initrd), parsed.GetValue(append)!, parsed.GetValue(memory)!,
+                parsed.GetValue(cpus), parsed.GetValue(backend)!, parsed.GetValue(clock)!, out BootImages images);
+            return await ForegroundMachine.RunAsync(spec, images, parsed.GetValue(digest), parsed.GetValue(json), cancellation).ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    private static MachineSpec Spec(string? kernel, string? initrd, string append, string memory, int cpus, string backend, string clock, out BootImages images)
+    {
+        if (!MemorySize.TryParse(memory, out long bytes))
+            throw new UsageException($"--memory {memory}: write a size such as 256M or 1G");
+        if (backend != "interpreter")
+            throw new UsageException($"--backend {backend}: only interpreter is built so far");
+        ClockMode mode = clock switch
+        {
+            "host" => ClockMode.Host,
+            "icount" => ClockMode.InstructionCount,
+            _ => throw new UsageException($"--clock {clock}: write host or icount"),
+        };
+        if (kernel is null && initrd is not null)
+            throw new UsageException("--initrd without --kernel: the built-in guest takes no images");
+        images = kernel is null ? BootImages.None : new BootImages(ReadImage(kernel, "kernel"), initrd is null ? default : ReadImage(initrd, "initrd"));
+        return MachineSpecs.Create((ulong)bytes, cpus, mode, kernel, images.Kernel, initrd, append);
+    }
+
+    private static byte[] ReadImage(string path, string what)
+    {
+        if (Directory.Exists(path))
+            throw new MachineException($"{what} {path} is a directory");
+        if (!File.Exists(path))
+            throw new MachineException($"{what} {path} does not exist");
+        return File.ReadAllBytes(path);
+    }
+}

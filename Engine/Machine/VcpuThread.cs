@@ -1,0 +1,283 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Devices;
+using Godwit.Engine.Devices.Timers;
+using Godwit.Engine.Host;
+using Godwit.Engine.Memory;
+
+namespace Godwit.Engine.Machine;
+
+/// <summary>What the thread tells its machine.</summary>
+internal interface IVcpuObserver
+{
+    /// <summary>Guest code is about to be entered after it was not.</summary>
+    void RunStarted(long epoch);
+
+    /// <summary>Guest time passes again; the guest has not run yet.</summary>
+    void Entering();
+
+    /// <summary>Guest code is no longer entered.</summary>
+    void RunStopped(long epoch, string reason);
+
+    /// <summary>The guest ended itself (a device, a triple fault), or the engine failed; called once, on the thread.</summary>
+    void Ended(VcpuExit exit, Exception? failure);
+
+    /// <summary>A hypercall that waits for the host has not been answered.</summary>
+    bool Parked { get; }
+}
+
+/// <summary>
+/// The thread of one vCPU: Running, Paused or Finished. Commands reach it as actions that it runs between instructions;
+/// device timers fire on it, under the machine lock. A halted guest costs no CPU: the thread sleeps to the next deadline.
+/// </summary>
+internal sealed class VcpuThread : IDirtyWriter, IDisposable
+{
+    // About half a millisecond of guest code: how late a timer may be, and how long a kick may take at worst.
+    private const long SliceInstructions = 50_000;
+
+    // The runtime's own threads answer probes first.
+    private const int Nice = 5;
+
+    private readonly Vcpu _vcpu;
+    private readonly IVcpuBackend _backend;
+    private readonly TimerQueue _timers;
+    private readonly IMachineClock _clock;
+    private readonly RunPermit _permit;
+    private readonly IVcpuObserver _observer;
+    private readonly WakeEvent _wake = new();
+    private readonly ConcurrentQueue<Action> _commands = new();
+    private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Thread _thread;
+    private volatile bool _threadGone;
+    private bool _wantRun;
+    private bool _finished;
+    private bool _inside;
+    private long _insideEpoch;
+
+    public VcpuThread(string name, Vcpu vcpu, IVcpuBackend backend, TimerQueue timers, IMachineClock clock, RunPermit permit, IVcpuObserver observer)
+    {
+        _vcpu = vcpu;
+        _backend = backend;
+        _timers = timers;
+        _clock = clock;
+        _permit = permit;
+        _observer = observer;
+        _thread = new Thread(Main) { Name = name, IsBackground = true };
+        _thread.Start();
+    }
+
+    /// <summary>Runs an action on the thread at a safe point; faulted when the thread has finished.</summary>
+    public Task PostAsync(Action action)
+    {
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        void Command()
+        {
+            if (_finished)
+            {
+                done.TrySetException(new MachineException("the machine has ended"));
+                return;
+            }
+            try
+            {
+                action();
+                done.TrySetResult();
+            }
+#pragma warning disable CA1031 // the command's failure belongs to whoever posted it
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                done.TrySetException(failure);
+            }
+        }
+        _commands.Enqueue(Command);
+        LookUp();
+        if (_threadGone)
+            DrainCommands();
+        return done.Task;
+    }
+
+    /// <summary>Enters guest code as soon as the permit allows.</summary>
+    public Task RunAsync() => PostAsync(() => _wantRun = true);
+
+    /// <summary>Completes when guest code is no longer entered and guest time stands still.</summary>
+    public Task PauseAsync() => PostAsync(() =>
+    {
+        _wantRun = false;
+        Leave("paused");
+    });
+
+    /// <summary>Ends the thread; completes when it will not touch the machine any more.</summary>
+    public async Task FinishAsync()
+    {
+        if (!_threadGone)
+        {
+            try
+            {
+                await PostAsync(() =>
+                {
+                    Leave("stopped");
+                    _finished = true;
+                }).ConfigureAwait(false);
+            }
+            catch (MachineException)
+            {
+                // It had ended by itself.
+            }
+        }
+        await _gone.Task.ConfigureAwait(false);
+    }
+
+    /// <summary>Makes the thread look at its commands, its permit and its interrupts. Any thread.</summary>
+    public void LookUp()
+    {
+        _vcpu.Kick();
+        _wake.Wake();
+    }
+
+    public void RevokeWritePermissions()
+    {
+        if (Thread.CurrentThread == _thread)
+        {
+            _backend.RevokeWritePermissions();
+            return;
+        }
+        try
+        {
+            PostAsync(_backend.RevokeWritePermissions).GetAwaiter().GetResult();
+        }
+        catch (MachineException)
+        {
+            // A finished thread writes no more.
+        }
+    }
+
+    public void Dispose() => _wake.Dispose();
+
+    private void Main()
+    {
+        HostThread.SetNice(Nice);
+        try
+        {
+            while (!_finished)
+                Step();
+        }
+#pragma warning disable CA1031 // the thread's edge: whatever went wrong ends this machine and nothing else
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            Leave("engine failure");
+            _finished = true;
+            _observer.Ended(VcpuExit.MachineEnded, failure);
+        }
+        _threadGone = true;
+        DrainCommands();
+        _gone.SetResult();
+    }
+
+    private void Step()
+    {
+        DrainCommands();
+        if (_finished)
+            return;
+        if (!_wantRun)
+        {
+            Leave("paused");
+            _wake.Wait(null);
+            return;
+        }
+        if (!_permit.IsValid)
+        {
+            Leave("lease expired");
+            _wake.Wait(null);
+            return;
+        }
+        Enter();
+        ulong? deadline;
+        lock (_vcpu.Bus.Gate)
+        {
+            _timers.RunDue();
+            deadline = _timers.NextDeadline;
+        }
+        if (_observer.Parked)
+        {
+            SleepUntil(deadline);
+            return;
+        }
+        switch (_backend.Run(Budget(deadline)))
+        {
+            case VcpuExit.Interrupted:
+            case VcpuExit.Parked:
+                break;
+            case VcpuExit.Halted:
+                lock (_vcpu.Bus.Gate)
+                    deadline = _timers.NextDeadline;
+                if (_clock is InstructionClock counted && deadline is { } next)
+                    counted.SkipTo(next);
+                else
+                    SleepUntil(deadline);
+                break;
+            case var exit:
+                Leave("guest ended");
+                _finished = true;
+                _observer.Ended(exit, null);
+                break;
+        }
+    }
+
+    private long Budget(ulong? deadline)
+    {
+        if (_clock is not InstructionClock counted || deadline is not { } next)
+            return SliceInstructions;
+        ulong now = counted.Nanoseconds;
+        ulong left = next > now ? (next - now + InstructionClock.NanosecondsPerInstruction - 1) / InstructionClock.NanosecondsPerInstruction : 1;
+        return (long)Math.Min(left, SliceInstructions);
+    }
+
+    // Sleeps to a guest deadline, to the end of the permit or to a wake, whichever is first.
+    private void SleepUntil(ulong? deadline)
+    {
+        ulong? wait = null;
+        if (deadline is { } next && _clock is not InstructionClock)
+        {
+            ulong now = _clock.Nanoseconds;
+            wait = next > now ? next - now : 0;
+        }
+        long permit = _permit.Expires;
+        if (permit != long.MaxValue)
+        {
+            double left = Math.Max(0, Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), permit).TotalNanoseconds);
+            wait = Math.Min(wait ?? ulong.MaxValue, (ulong)left);
+        }
+        if (wait != 0)
+            _wake.Wait(wait);
+    }
+
+    private void DrainCommands()
+    {
+        while (_commands.TryDequeue(out Action? command))
+            command();
+    }
+
+    private void Enter()
+    {
+        long epoch = _permit.Epoch;
+        if (_inside && _insideEpoch == epoch)
+            return;
+        Leave("new epoch");
+        _inside = true;
+        _insideEpoch = epoch;
+        _observer.RunStarted(epoch);
+        _clock.Start();
+        _observer.Entering();
+    }
+
+    private void Leave(string reason)
+    {
+        if (!_inside)
+            return;
+        _inside = false;
+        _clock.Stop();
+        _observer.RunStopped(_insideEpoch, reason);
+    }
+}

@@ -1,0 +1,278 @@
+using System.Diagnostics;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Devices;
+using Godwit.Engine.Devices.Acpi;
+using Godwit.Engine.Devices.Interrupts;
+using Godwit.Engine.Devices.Lapic;
+using Godwit.Engine.Devices.Platform;
+using Godwit.Engine.Devices.Power;
+using Godwit.Engine.Devices.Serial;
+using Godwit.Engine.Devices.Timers;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Godwit.Engine.Migration;
+using Godwit.Engine.Paravirt;
+using MessagePack;
+
+namespace Godwit.Engine.Machine;
+
+/// <summary>
+/// A PC built from its spec: RAM, devices, the paravirtual interface, one vCPU and its thread. It starts paused; boot
+/// images or a saved state come next.
+/// </summary>
+public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
+{
+    private readonly StateRegistry _state = new();
+    private readonly EventLog _events;
+    private readonly TaskCompletionSource<MachineEnding> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly IMachineClock _clock;
+    private readonly PcPlatform _platform;
+    private readonly Hypercalls _hypercalls;
+    private readonly KvmMsrs _kvmMsrs;
+    private readonly Vcpu _vcpu;
+    private readonly InterpreterBackend _backend;
+    private readonly VcpuThread _thread;
+    private readonly Lock _release = new();
+    private bool _released;
+    private MachineEnding? _ending;
+    private bool _clockMoved;
+
+    /// <summary>Builds the machine; throws <see cref="MachineException"/> for a spec that cannot be run here.</summary>
+    public VirtualMachine(MachineSpec spec, string name = "vm")
+        : this(spec, new RunPermit(), new EventLog(), name)
+    {
+    }
+
+    internal VirtualMachine(MachineSpec spec, RunPermit permit, EventLog events, string name)
+    {
+        MachineSpecs.Validate(spec);
+        Spec = spec;
+        Permit = permit;
+        _events = events;
+        Memory = Allocate(spec);
+        Bus bus = new();
+        _clock = spec.Clock == ClockMode.InstructionCount
+            ? new InstructionClock(spec.TscHz, () => _vcpu is null ? 0 : _vcpu.State.RetiredInstructions)
+            : new HostClock(spec.TscHz);
+        TimerQueue timers = new(_clock) { EarlierDeadline = () => _thread?.LookUp() };
+        _platform = new PcPlatform(bus, spec.VcpuCount, _clock, timers, new Control(this), new Serial(Console), _ => _thread?.LookUp());
+        LocalApic apic = _platform.LocalApics[0];
+        _hypercalls = new Hypercalls(bus.Gate, Memory, vector => apic.Accept(DeliveryMode.Fixed, vector, level: false), new HypercallSink(this));
+        _kvmMsrs = new KvmMsrs(Memory, _clock, tscAdjust: () => _vcpu!.State.TscAdjust, settleEoi: apic.SettlePvEoi);
+        apic.PvEoi = _kvmMsrs.PvEoi;
+        _vcpu = new Vcpu(Memory, bus, apic, _clock, new VcpuServices(spec, _kvmMsrs, _clock));
+        VcpuRegisters registers = new(_vcpu);
+        _hypercalls.AttachVcpu(registers);
+        _hypercalls.Unparked += _ => _thread?.LookUp();
+        bus.MapPorts(GodwitInterface.DoorbellPort, 1, new HypercallDoorbell(_hypercalls, () => registers, () => _vcpu.RequestExit(VcpuExit.Parked)), "hypercall doorbell");
+        _backend = new InterpreterBackend(_vcpu);
+        CpuReset.Apply(ref _vcpu.State);
+        Register();
+        _thread = new VcpuThread($"{name}/vcpu0", _vcpu, _backend, timers, _clock, Permit, new Observer(this));
+        Memory.Dirty.Attach(_thread);
+    }
+
+    public MachineSpec Spec { get; }
+
+    public GuestMemory Memory { get; }
+
+    public IGuestHandshake Guest => _hypercalls;
+
+    public ConsoleRing Console { get; } = new();
+
+    public RunPermit Permit { get; }
+
+    public ulong GuestNanoseconds => _clock.Nanoseconds;
+
+    /// <summary>What the machine uses and has done; zero once it is released. Any thread.</summary>
+    public MachineUsage Usage
+    {
+        get
+        {
+            lock (_release)
+                return _released ? default : new MachineUsage(Memory.ResidentBytes, _vcpu.State.RetiredInstructions, _clock.Nanoseconds);
+        }
+    }
+
+    /// <summary>Completes when the guest, or the engine under it, has ended the machine; never after <see cref="DisposeAsync"/> alone.</summary>
+    public Task<MachineEnding> Ended => _ended.Task;
+
+    /// <summary>What happens in the machine, in order; one reader.</summary>
+    public IAsyncEnumerable<MachineEvent> Events => _events.ReadAllAsync();
+
+    /// <summary>Loads boot images into a machine that has never run.</summary>
+    public void Boot(BootImages images)
+    {
+        lock (_vcpu.Bus.Gate)
+        {
+            AcpiTables tables = AcpiTables.Build(new AcpiConfiguration(Spec.VcpuCount));
+            if (!tables.TryWrite((address, content) => Memory.TryWrite(new GuestPhysicalAddress(address), content.Span)))
+                throw new MachineException($"{Spec.MemoryBytes >> 20} MiB are too little for the ACPI tables");
+            GuestLoader.Load(Spec, Memory, images, new GuestPhysicalAddress(AcpiTables.RootPointer), _vcpu);
+        }
+        _backend.Reset();
+    }
+
+    /// <summary>Enters guest code, as long as the permit lasts.</summary>
+    public Task RunAsync() => _thread.RunAsync();
+
+    public Task PauseAsync() => _thread.PauseAsync();
+
+    public void Resume(TimeSpan elapsed)
+    {
+        long moved = (long)_clock.Nanoseconds + (long)elapsed.TotalNanoseconds;
+        lock (_vcpu.Bus.Gate)
+        {
+            if (elapsed != TimeSpan.Zero)
+                _clock.Set((ulong)Math.Max(0, moved));
+            // The guest's clock page has an anchor in the past, and its watchdogs must know that they were not to blame.
+            _clockMoved = true;
+        }
+        _ = _thread.RunAsync();
+    }
+
+    public IReadOnlyList<StateSection> SaveState()
+    {
+        lock (_vcpu.Bus.Gate)
+            return _state.Save();
+    }
+
+    public void LoadState(IReadOnlyList<StateSection> sections)
+    {
+        lock (_vcpu.Bus.Gate)
+            _state.Load(sections);
+        _backend.Reset();
+    }
+
+    /// <summary>Bytes typed at the serial console; returns how many were taken.</summary>
+    public int TypeAtConsole(ReadOnlySpan<byte> input)
+    {
+        int taken;
+        lock (_vcpu.Bus.Gate)
+            taken = _platform.Uart.Receive(input);
+        _thread.LookUp();
+        return taken;
+    }
+
+    /// <summary>Lets a changed permit be seen at once.</summary>
+    public void LookUp() => _thread.LookUp();
+
+    /// <summary>Ends the machine and releases its memory.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _thread.FinishAsync().ConfigureAwait(false);
+        Memory.Dirty.Detach(_thread);
+        Console.Close();
+        lock (_release)
+        {
+            if (_released)
+                return;
+            _released = true;
+            _backend.Dispose();
+            _vcpu.Dispose();
+            _thread.Dispose();
+            Memory.Dispose();
+        }
+    }
+
+    private static GuestMemory Allocate(MachineSpec spec)
+    {
+        try
+        {
+            return new GuestMemory(spec.MemoryBytes);
+        }
+        catch (InvalidOperationException failure)
+        {
+            throw new MachineException(failure.Message, failure);
+        }
+    }
+
+    private void Register()
+    {
+        _state.Add("clock", () => new ClockState { Nanoseconds = _clock.Nanoseconds }, LoadClock);
+        _state.Add("vcpu0", _vcpu.SaveState, _vcpu.LoadState);
+        _state.Add("platform", _platform);
+        _state.Add("kvm", _kvmMsrs);
+        _state.Add("hypercalls", _hypercalls);
+        _state.Add<ConsoleState>("console", Console.SaveState, Console.LoadState);
+    }
+
+    private void LoadClock(ClockState state) => _clock.Set(state.Nanoseconds);
+
+    // Under the machine lock, from a device in the middle of an instruction.
+    private void End(MachineEnding ending)
+    {
+        _ending ??= ending;
+        _vcpu.RequestExit(VcpuExit.MachineEnded);
+    }
+
+    private void Finish(VcpuExit exit, Exception? failure)
+    {
+        MachineEnding ending = failure is not null
+            ? new MachineEnding($"the engine failed: {failure.GetType().Name}: {failure.Message}", null)
+            : _ending ?? new MachineEnding(exit == VcpuExit.Shutdown ? DescribeShutdown() : $"the vCPU stopped: {exit}", null);
+        _events.Add(new MachineEnded(Stopwatch.GetTimestamp(), ending.Reason, ending.ExitCode));
+        // The end is known before the console's readers are told that no byte will follow.
+        _ended.TrySetResult(ending);
+        Console.Close();
+    }
+
+    private string DescribeShutdown()
+    {
+        ref CpuState state = ref _vcpu.State;
+        return $"the guest's processor shut down (triple fault) at {state.Cs.Selector:x}:{state.Rip:x}, CR2 {state.Cr2:x}, CR3 {state.Cr3:x}, after {state.RetiredInstructions} instructions";
+    }
+
+    private sealed class Observer(VirtualMachine machine) : IVcpuObserver
+    {
+        public bool Parked => machine._hypercalls.IsParked(0);
+
+        public void RunStarted(long epoch) => machine._events.Add(new RunStarted(Stopwatch.GetTimestamp(), epoch));
+
+        public void Entering()
+        {
+            lock (machine._vcpu.Bus.Gate)
+                machine._kvmMsrs.Resumed(machine._clockMoved);
+            machine._clockMoved = false;
+        }
+
+        public void RunStopped(long epoch, string reason) => machine._events.Add(new RunStopped(Stopwatch.GetTimestamp(), epoch, reason));
+
+        public void Ended(VcpuExit exit, Exception? failure) => machine.Finish(exit, failure);
+    }
+
+    private sealed class Control(VirtualMachine machine) : IMachineControl
+    {
+        public void PowerOff() => machine.End(new MachineEnding("the guest powered off", 0));
+
+        public void Reset() => machine.End(new MachineEnding("the guest reset its machine", null));
+
+        public void Exit(int code) => machine.End(new MachineEnding($"the guest wrote to the debug-exit port: exit code {code}", code));
+    }
+
+    private sealed class Serial(ConsoleRing console) : IConsoleSink
+    {
+        public void Write(byte value) => console.Write([value]);
+    }
+
+    private sealed class HypercallSink(VirtualMachine machine) : IHypercallSink
+    {
+        public void ConsoleBytes(ReadOnlySpan<byte> bytes) => machine.Console.Write(bytes);
+
+        public void Logged(ulong code, ulong value) =>
+            machine._events.Add(new GuestLogged(Stopwatch.GetTimestamp(), machine.Permit.Epoch, machine._clock.Nanoseconds, code, value));
+    }
+}
+
+/// <param name="ResidentBytes">Bytes of RAM that have been touched.</param>
+/// <param name="RetiredInstructions">Guest instructions since boot.</param>
+/// <param name="GuestNanoseconds">Guest time.</param>
+public readonly record struct MachineUsage(long ResidentBytes, ulong RetiredInstructions, ulong GuestNanoseconds);
+
+/// <summary>Saved guest time. Keys are append-only.</summary>
+[MessagePackObject]
+public sealed record ClockState
+{
+    [Key(0)]
+    public required ulong Nanoseconds { get; init; }
+}

@@ -99,7 +99,7 @@ internal sealed unsafe class GuestMachine : IDisposable
     }
 
     /// <summary>Runs until the guest has written that many tick lines.</summary>
-    public void RunToTick(int tick) => RunUntil(() => Sink.Marks.Count(mark => mark == (1ul, (ulong)tick)) != 0);
+    public void RunToTick(int tick) => RunUntil(() => Sink.Marks.Any(mark => mark == (1ul, (ulong)tick)));
 
     public void Dispose()
     {

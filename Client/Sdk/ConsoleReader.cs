@@ -14,7 +14,6 @@ public readonly record struct ConsolePosition(long BootEpoch, long Offset);
 internal sealed class ConsoleReader
 {
     private const int MaxRead = 64 * 1024;
-    private static readonly TimeSpan _wait = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(20);
 
@@ -35,7 +34,7 @@ internal sealed class ConsoleReader
         long epoch = 0;
         while (true)
         {
-            var segment = await AskAsync(offset, epoch, follow ? _wait : TimeSpan.Zero, cancellation);
+            var segment = await AskAsync(offset, epoch, follow ? CallLimits.WatchWait : TimeSpan.Zero, cancellation);
             if (segment is null)
             {
                 yield break;

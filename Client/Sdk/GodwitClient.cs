@@ -46,6 +46,7 @@ public sealed class GodwitClient : IAsyncDisposable
             {
                 client.UseRedisClustering(o => o.ConfigurationOptions = redis);
                 client.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = ("godwit", "godwit"));
+                client.Configure<ClientMessagingOptions>(o => o.ResponseTimeout = CallLimits.Look);
                 client.Configure<GatewayOptions>(o => o.GatewayListRefreshPeriod = TimeSpan.FromSeconds(2));
                 client.UseConnectionRetryFilter((_, stop) => RetryAsync(until, stop));
             })

@@ -9,7 +9,6 @@ namespace Godwit.Client;
 /// <summary>A migration job, to be watched, waited for or cancelled; letting go of the handle changes nothing.</summary>
 public sealed class MigrationHandle
 {
-    private static readonly TimeSpan _wait = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan _settleLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(100);
 
@@ -60,7 +59,7 @@ public sealed class MigrationHandle
     {
         try
         {
-            return await _client.Calls.OnceAsync(g => g.GetGrain<IHostGrain>(Ticket.SourceAddress).WatchMigration(Ticket.Job, after, _wait), cancellation);
+            return await _client.Calls.OnceAsync(g => g.GetGrain<IHostGrain>(Ticket.SourceAddress).WatchMigration(Ticket.Job, after, CallLimits.WatchWait), cancellation);
         }
         catch (GodwitException e) when (e.Error == ClusterError.Unavailable)
         {

@@ -139,7 +139,14 @@ public sealed class Vm
         var histories = new List<RunHistory>();
         foreach (var silo in await _client.SilosAsync(cancellation: cancellation))
         {
-            histories.Add(await Calls.RetryAsync(g => Host(g, silo.Address).GetRuns(Name), cancellation));
+            try
+            {
+                histories.Add(await Calls.RetryAsync(g => Host(g, silo.Address).GetRuns(Name), cancellation));
+            }
+            catch (GodwitException e) when (e.Error == ClusterError.Unavailable)
+            {
+                // It died a moment ago, and what it remembered with it.
+            }
         }
 
         return new RunHistory

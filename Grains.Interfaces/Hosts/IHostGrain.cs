@@ -13,20 +13,20 @@ public interface IHostGrain : IGrainWithStringKey
     Task<HostInfo> GetInfo();
 
     /// <summary>Claims the VM by its ownership record, builds its machine and runs it. Waits for a dead owner's lease.</summary>
-    [Alias("StartVm")]
+    [Alias("StartVm"), ResponseTimeout(CallLimits.Command)]
     Task StartVm(string vm);
 
-    [Alias("PauseVm")]
+    [Alias("PauseVm"), ResponseTimeout(CallLimits.Command)]
     Task PauseVm(string vm);
 
-    [Alias("ResumeVm")]
+    [Alias("ResumeVm"), ResponseTimeout(CallLimits.Command)]
     Task ResumeVm(string vm);
 
-    [Alias("StopVm")]
+    [Alias("StopVm"), ResponseTimeout(CallLimits.Command)]
     Task StopVm(string vm);
 
     /// <summary>Drops what is left of a VM that this host does not own (an ended machine with its console).</summary>
-    [Alias("ForgetVm")]
+    [Alias("ForgetVm"), ResponseTimeout(CallLimits.Command)]
     Task ForgetVm(string vm);
 
     /// <summary>Null where this host does not hold it.</summary>
@@ -34,34 +34,38 @@ public interface IHostGrain : IGrainWithStringKey
     Task<HostedVmStatus?> GetVm(string vm);
 
     /// <summary>Console bytes from an offset on; waits up to <paramref name="wait"/> for the first and then answers with none.</summary>
-    [Alias("ReadConsole")]
+    [Alias("ReadConsole"), ResponseTimeout(CallLimits.Watch)]
     Task<ConsoleSegment> ReadConsole(string vm, long offset, int maxBytes, TimeSpan wait);
 
-    [Alias("WriteConsole")]
+    [Alias("WriteConsole"), ResponseTimeout(CallLimits.Command)]
     Task WriteConsole(string vm, byte[] input);
 
-    [Alias("PrepareIncoming")]
+    [Alias("PrepareIncoming"), ResponseTimeout(CallLimits.Command)]
     Task<IncomingTicket> PrepareIncoming(IncomingRequest request);
 
+    /// <summary>Whether this host still waits for, or receives, that attempt.</summary>
+    [Alias("IsReceiving")]
+    Task<bool> IsReceiving(string attempt);
+
     /// <summary>The source gives up an attempt that it has not sent.</summary>
-    [Alias("CancelIncoming")]
+    [Alias("CancelIncoming"), ResponseTimeout(CallLimits.Command)]
     Task CancelIncoming(string vm, string attempt);
 
-    [Alias("StartMigration")]
+    [Alias("StartMigration"), ResponseTimeout(CallLimits.Command)]
     Task<MigrationTicket> StartMigration(string vm, string targetAddress, MigrationRequest request);
 
     /// <summary>Steps after a sequence; waits up to <paramref name="wait"/> for one.</summary>
-    [Alias("WatchMigration")]
+    [Alias("WatchMigration"), ResponseTimeout(CallLimits.Watch)]
     Task<MigrationUpdate> WatchMigration(string job, long afterSequence, TimeSpan wait);
 
-    [Alias("CancelMigration")]
+    [Alias("CancelMigration"), ResponseTimeout(CallLimits.Command)]
     Task CancelMigration(string vm);
 
     [Alias("GetRuns")]
     Task<RunHistory> GetRuns(string vm);
 
     /// <summary>Writes a snapshot to a file of this host's and returns its id; read it in pieces, then close it.</summary>
-    [Alias("OpenSnapshot")]
+    [Alias("OpenSnapshot"), ResponseTimeout(CallLimits.Bulk)]
     Task<string> OpenSnapshot(string vm);
 
     [Alias("ReadSnapshot")]
@@ -70,13 +74,13 @@ public interface IHostGrain : IGrainWithStringKey
     [Alias("CloseFile")]
     Task CloseFile(string id);
 
-    [Alias("OpenUpload")]
+    [Alias("OpenUpload"), ResponseTimeout(CallLimits.Command)]
     Task<string> OpenUpload();
 
-    [Alias("AppendUpload")]
+    [Alias("AppendUpload"), ResponseTimeout(CallLimits.Command)]
     Task AppendUpload(string id, long offset, byte[] bytes);
 
     /// <summary>Builds the VM's machine from an uploaded snapshot; it is paused. The upload is used up.</summary>
-    [Alias("RestoreVm")]
+    [Alias("RestoreVm"), ResponseTimeout(CallLimits.Bulk)]
     Task RestoreVm(string vm, string uploadId);
 }

@@ -9,33 +9,33 @@ namespace Godwit.Grains.Interfaces.Vms;
 [Alias("Godwit.IVmGrain")]
 public interface IVmGrain : IGrainWithStringKey
 {
-    [Alias("Create")]
+    [Alias("Create"), ResponseTimeout(CallLimits.Command)]
     Task Create(VmDefinition definition);
 
     /// <summary>Boots the VM on a silo (name or address; null: the one with most free memory). Also takes a lost VM over, once its old lease has run out.</summary>
-    [Alias("Start")]
+    [Alias("Start"), ResponseTimeout(CallLimits.Command)]
     Task<VmInfo> Start(string? silo);
 
-    [Alias("Pause")]
+    [Alias("Pause"), ResponseTimeout(CallLimits.Command)]
     Task Pause();
 
-    [Alias("Resume")]
+    [Alias("Resume"), ResponseTimeout(CallLimits.Command)]
     Task Resume();
 
     /// <summary>Ends the guest; its memory is gone.</summary>
-    [Alias("Stop")]
+    [Alias("Stop"), ResponseTimeout(CallLimits.Command)]
     Task Stop();
 
     /// <summary>Forgets a stopped VM.</summary>
-    [Alias("Delete")]
+    [Alias("Delete"), ResponseTimeout(CallLimits.Command)]
     Task Delete();
 
     /// <summary>Starts a migration and returns at once; the job goes on whatever the caller does.</summary>
-    [Alias("Migrate")]
+    [Alias("Migrate"), ResponseTimeout(CallLimits.Command)]
     Task<MigrationTicket> Migrate(MigrationRequest request);
 
     /// <summary>Asks the running migration to stop; refused once it has committed.</summary>
-    [Alias("CancelMigration"), AlwaysInterleave]
+    [Alias("CancelMigration"), AlwaysInterleave, ResponseTimeout(CallLimits.Command)]
     Task CancelMigration();
 
     [Alias("Show"), AlwaysInterleave]
@@ -45,6 +45,6 @@ public interface IVmGrain : IGrainWithStringKey
     Task<VmLocation> Locate();
 
     /// <summary>Chooses the silo on which a stopped VM will be restored; the upload goes to that host grain.</summary>
-    [Alias("PlaceRestore")]
+    [Alias("PlaceRestore"), ResponseTimeout(CallLimits.Command)]
     Task<VmLocation> PlaceRestore(string? silo);
 }

@@ -45,7 +45,7 @@ public sealed class ClusterGrain : Grain, IClusterGrain
             State = record.State switch
             {
                 OwnershipState.Stopped => VmState.Stopped,
-                OwnershipState.Moving => VmState.Migrating,
+                OwnershipState.Moving when _silos.IsAlive(record.Owner) || _silos.IsAlive(record.Target) => VmState.Migrating,
                 _ when !_silos.IsAlive(record.Owner) => VmState.Lost,
                 _ => paused.Contains((record.Owner!, name)) ? VmState.Paused : VmState.Running,
             },

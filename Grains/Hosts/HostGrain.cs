@@ -50,6 +50,8 @@ public sealed class HostGrain : Grain, IHostGrain
 
     public Task<IncomingTicket> PrepareIncoming(IncomingRequest request) => _host.PrepareIncomingAsync(request);
 
+    public Task<bool> IsReceiving(string attempt) => _host.IsReceivingAsync(attempt);
+
     public Task CancelIncoming(string vm, string attempt) => _host.CancelIncomingAsync(vm, attempt);
 
     public Task<MigrationTicket> StartMigration(string vm, string targetAddress, MigrationRequest request) => _host.StartMigrationAsync(vm, targetAddress, request);

@@ -29,6 +29,8 @@ public interface IVmHost
 
     Task<IncomingTicket> PrepareIncomingAsync(IncomingRequest request);
 
+    Task<bool> IsReceivingAsync(string attempt);
+
     Task CancelIncomingAsync(string vm, string attempt);
 
     Task<MigrationTicket> StartMigrationAsync(string vm, string targetAddress, MigrationRequest request);

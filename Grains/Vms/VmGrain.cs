@@ -156,7 +156,7 @@ public sealed class VmGrain : Grain, IVmGrain
         {
             Name = Name,
             Definition = definition,
-            State = IsLost(record) ? VmState.Lost : StateOf(record, hosted),
+            State = await IsLostAsync(record) ? VmState.Lost : StateOf(record, hosted),
             Silo = record.OwnerName,
             SiloAddress = record.Owner,
             Epoch = record.Epoch,
@@ -199,10 +199,29 @@ public sealed class VmGrain : Grain, IVmGrain
         };
     }
 
-    /// <summary>Its owner is dead, and there is no living target that may still commit.</summary>
-    private bool IsLost(OwnershipRecord record) =>
-        record.State != OwnershipState.Stopped && !_silos.IsAlive(record.Owner)
-        && !(record.State == OwnershipState.Moving && _silos.IsAlive(record.Target));
+    /// <summary>Its owner is dead, and no living target is about to commit.</summary>
+    private async Task<bool> IsLostAsync(OwnershipRecord record)
+    {
+        if (record.State == OwnershipState.Stopped || _silos.IsAlive(record.Owner))
+        {
+            return false;
+        }
+
+        if (record.State != OwnershipState.Moving || !_silos.IsAlive(record.Target))
+        {
+            return true;
+        }
+
+        try
+        {
+            var receiving = await GrainFactory.GetGrain<IHostGrain>(record.Target!).IsReceiving(record.Attempt!).WaitAsync(_figuresLimit);
+            return !receiving && (await RequireRecordAsync()).Version == record.Version;
+        }
+        catch (Exception e) when (e is TimeoutException or OrleansException)
+        {
+            return false;
+        }
+    }
 
     private static VmState StateOf(OwnershipRecord record, HostedVmStatus? hosted) => (record.State, hosted) switch
     {

@@ -45,6 +45,9 @@ internal sealed class HostedVm : IAsyncDisposable
     /// <summary>The guest has ended; only its console is left.</summary>
     public bool Ended { get; private set; }
 
+    /// <summary>Why it is being ended from outside; what the machine itself says of its end comes second.</summary>
+    public string? StopReason { get; set; }
+
     /// <summary>Cancelled when this silo lets go of the machine.</summary>
     public CancellationToken Gone => _gone.Token;
 

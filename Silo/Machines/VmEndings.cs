@@ -29,7 +29,7 @@ internal sealed partial class VmEndings
             await tenure.ChangeAsync(
                 r => r.State == OwnershipState.Stopped
                     ? null
-                    : r with { State = OwnershipState.Stopped, Target = null, Attempt = null, Confirmed = true, Reason = reason, ExitCode = exitCode },
+                    : r with { State = OwnershipState.Stopped, Target = null, Attempt = null, Confirmed = true, Reason = vm.StopReason ?? reason, ExitCode = exitCode },
                 CancellationToken.None);
         }
         catch (Exception e)

@@ -13,7 +13,6 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
 {
     private const int MaxConsoleRead = 256 * 1024;
     private const int MaxConsoleWrite = 64 * 1024;
-    private static readonly TimeSpan _maxWait = TimeSpan.FromSeconds(15);
 
     private readonly HostedVms _vms;
     private readonly VmLifecycle _lifecycle;
@@ -125,7 +124,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         }
 
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(hosted.Gone, _closing.Token);
-        limit.CancelAfter(wait < _maxWait ? wait : _maxWait);
+        limit.CancelAfter(wait < CallLimits.WatchWait ? wait : CallLimits.WatchWait);
         var tenure = hosted.Tenure!.Record;
         ConsoleChunk chunk;
         try
@@ -181,6 +180,8 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         }
     }
 
+    public Task<bool> IsReceivingAsync(string attempt) => Task.FromResult(_incoming.IsReceiving(attempt));
+
     public Task CancelIncomingAsync(string vm, string attempt)
     {
         _incoming.Cancel(attempt);
@@ -191,7 +192,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         Refusable(vm, () => _outgoing.StartAsync(vm, targetAddress, request, _closing.Token));
 
     public Task<MigrationUpdate> WatchMigrationAsync(string job, long afterSequence, TimeSpan wait) =>
-        _outgoing.Require(job).WatchAsync(afterSequence, wait < _maxWait ? wait : _maxWait);
+        _outgoing.Require(job).WatchAsync(afterSequence, wait < CallLimits.WatchWait ? wait : CallLimits.WatchWait);
 
     public async Task CancelMigrationAsync(string vm)
     {

@@ -68,6 +68,7 @@ internal sealed class VmLifecycle
         }
 
         // The record first says "stopped" when nothing runs any more.
+        vm.StopReason = reason;
         await vm.Machine.StopAsync(cancellation);
         await _endings.RecordAsync(vm, reason, null);
     }

@@ -55,6 +55,8 @@ internal sealed partial class IncomingMigrations : IDisposable
         return expected;
     }
 
+    public bool IsReceiving(string attempt) => _expected.ContainsKey(attempt) || _running.ContainsKey(attempt);
+
     /// <summary>The source gave it up: no more waiting, and an end to receiving where that has begun.</summary>
     public void Cancel(string attempt)
     {
@@ -74,8 +76,14 @@ internal sealed partial class IncomingMigrations : IDisposable
     {
         var run = ReceiveHereAsync(attempt, stream);
         _running[attempt.Request.Attempt] = run;
-        await run;
-        _running.TryRemove(attempt.Request.Attempt, out _);
+        try
+        {
+            await run;
+        }
+        finally
+        {
+            _running.TryRemove(attempt.Request.Attempt, out _);
+        }
     }
 
     /// <summary>The silo goes down: nothing more is received.</summary>

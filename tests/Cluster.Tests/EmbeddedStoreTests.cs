@@ -1,0 +1,95 @@
+using Godwit.Client;
+using Godwit.Cluster.Tests.Processes;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Vms;
+using Xunit;
+
+namespace Godwit.Cluster.Tests;
+
+/// <summary>The embedded store as a process: started when there is none, and a keeper of what it acknowledged.</summary>
+public sealed class EmbeddedStoreTests : IAsyncLifetime
+{
+    private readonly string _folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
+    private readonly List<TestProcess> _processes = [];
+
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    [Fact]
+    public async Task AKilledStoreComesBackWithWhatItAcknowledgedAndTheGuestsRunOn()
+    {
+        var store = await StartAsync("store", "--cluster", _folder, "--json");
+        var address = store.Ready.GetProperty("address").GetString()!;
+        var silo = await StartAsync("silo", "--cluster", _folder, "--name", "a", "--lease", "2", "--json");
+        await using var client = await GodwitClient.ConnectAsync(address);
+        var vm = client.Vm("kept");
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
+        await vm.StartAsync();
+
+        store.Kill();
+        await store.WaitForExitAsync();
+        await StartAsync("store", "--cluster", _folder, "--port", address.Split(':')[1], "--json");
+
+        // The guest stopped at its lease's end at the latest, and goes on under the same epoch.
+        Assert.Equal(Enumerable.Range(1, 1500).Select(i => i.ToString()), await VmCommandTests.ReadLinesAsync(vm, 1500));
+        Assert.Equal((VmState.Running, 1L), ((await vm.ShowAsync()).State, (await vm.ShowAsync()).Epoch));
+        Assert.False(silo.HasExited);
+    }
+
+    [Fact]
+    public async Task ASiloWithoutAStoreStartsOneThatOutlivesIt()
+    {
+        var silos = await Task.WhenAll(
+            StartAsync("silo", "--cluster", _folder, "--name", "a", "--json"),
+            StartAsync("silo", "--cluster", _folder, "--name", "b", "--json"));
+        var address = silos[0].Ready.GetProperty("store").GetString()!;
+        Assert.Equal(address, silos[1].Ready.GetProperty("store").GetString());
+
+        foreach (var silo in silos)
+        {
+            silo.Kill();
+            await silo.WaitForExitAsync();
+        }
+
+        Assert.True(await Godwit.Silo.Store.StoreFinder.AnswersAsync(address));
+    }
+
+    public async Task DisposeAsync()
+    {
+        foreach (var process in _processes)
+        {
+            await process.DisposeAsync();
+        }
+
+        // A store that a silo started belongs to nobody here: ended by the id that it left.
+        if (LocalCluster.FindStore(_folder) is { } note && TryFind(note.Pid) is { } store)
+        {
+            store.Kill();
+            await store.WaitForExitAsync();
+        }
+
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private static System.Diagnostics.Process? TryFind(int id)
+    {
+        try
+        {
+            return System.Diagnostics.Process.GetProcessById(id);
+        }
+        catch (ArgumentException)
+        {
+            return null;
+        }
+    }
+
+    private async Task<TestProcess> StartAsync(params string[] arguments)
+    {
+        var process = await TestProcess.StartAsync(arguments);
+        lock (_processes)
+        {
+            _processes.Add(process);
+        }
+
+        return process;
+    }
+}

@@ -252,7 +252,8 @@ internal static class SoftFloat
         control.RoundedUp = up;
         if (inexact)
             control.Flags |= X87Flags.Precision;
-        if (exponent > format.MaxExponent)
+        // An exponent that unmasked underflow has wrapped may look like an overflow in the narrow formats.
+        if (exponent > format.MaxExponent && !tiny)
             return Overflowed(negative, exponent, significand, mask, format, ref control);
         if (significand == 0)
             return Number.Zero(negative);

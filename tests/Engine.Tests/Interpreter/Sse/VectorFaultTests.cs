@@ -130,6 +130,31 @@ public sealed unsafe class VectorFaultTests : IDisposable
         Assert.Equal(0x3f800000_3f800000ul, *(ulong*)(_state->After + 160));
     }
 
+    /// <summary>What an AMD processor of family 19h leaves in MXCSR; lanes 0 and 1 of both operands.</summary>
+    [Theory]
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x1b80, 0x7f000000, 0x7f000000, 0x3f800000, 0x3f800000, 0x1b88)] // exact overflow
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x1b80, 0x7f7fffff, 0x7f7fffff, 0x3f800000, 0x3f800000, 0x1ba8)] // inexact overflow
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x1780, 0x00800000, 0x3f000000, 0x3f800000, 0x3f800000, 0x1790)] // exact underflow
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x1780, 0x00800001, 0x3f000000, 0x3f800000, 0x3f800000, 0x1790)] // inexact only as a denormal
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x1780, 0x00800001, 0x00800001, 0x3f800000, 0x3f800000, 0x17b0)] // inexact anyhow
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x0f80, 0x00800001, 0x3f000000, 0x3f800000, 0x3f800000, 0x0fb0)] // precision unmasked
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x0f80, 0x7f7fffff, 0x7f7fffff, 0x3f800000, 0x3f800000, 0x0fa8)]
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x9780, 0x00800001, 0x3f000000, 0x3f800000, 0x3f800000, 0x9790)] // flush-to-zero waits for the mask
+    [InlineData(Code.Mulps_xmm_xmmm128, 0x8f80, 0x00800000, 0x3f000000, 0x3f800000, 0x3f800000, 0x8fb0)]
+    [InlineData(Code.Addps_xmm_xmmm128, 0x1e80, 0x7f800001, 0x3f800000, 0x00000001, 0x3f800000, 0x1e83)] // operands' exceptions alone
+    [InlineData(Code.Addps_xmm_xmmm128, 0x0f80, 0x7f800001, 0x3f800000, 0x00000001, 0x3f800000, 0x0fa3)] // with the results'
+    [InlineData(Code.Cvtps2dq_xmm_xmmm128, 0x1f00, 0, 0x7f800001, 0, 0x3fc00000, 0x1f01)]
+    [InlineData(Code.Cvtps2dq_xmm_xmmm128, 0x0f80, 0, 0x7f800001, 0, 0x3fc00000, 0x0fa1)]
+    public void UnmaskedExceptionsReportWhatTheProcessorReports(Code code, int mxcsr, int left, int right, int nextLeft, int nextRight, int expected)
+    {
+        *(int*)(_state->Before + 24) = mxcsr;
+        *(ulong*)(_state->Before + 160) = (uint)left | (ulong)nextLeft << 32;
+        *(ulong*)(_state->Before + 176) = (uint)right | (ulong)nextRight << 32;
+        Assert.Equal(Vector.XM, FaultOf(Instruction.Create(code, Register.XMM0, Register.XMM1)));
+        Assert.Equal((uint)expected, _unit.Context->State.Mxcsr);
+        Assert.Equal(*(UInt128*)(_state->Before + 160), *(UInt128*)(_state->After + 160));
+    }
+
     [Fact]
     public void AnUnmaskedComparisonLeavesTheFlags()
     {

@@ -1,12 +1,14 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.Text;
 using System.Threading.Channels;
 
 namespace Godwit.Engine.Migration;
 
 /// <summary>A frame as received. The payload is lent: whoever takes the frame disposes it.</summary>
-internal readonly record struct Frame(FrameType Type, byte[] Buffer, int Length) : IDisposable
+/// <param name="ReceivedAt">The timestamp at which its last byte came, whenever it is then looked at.</param>
+internal readonly record struct Frame(FrameType Type, byte[] Buffer, int Length, long ReceivedAt) : IDisposable
 {
     public ReadOnlySpan<byte> Payload => Buffer.AsSpan(0, Length);
 
@@ -226,7 +228,7 @@ internal sealed class FrameLink : IAsyncDisposable
             ArrayPool<byte>.Shared.Return(payload);
             throw;
         }
-        return new Frame((FrameType)header[0], payload, (int)length);
+        return new Frame((FrameType)header[0], payload, (int)length, Stopwatch.GetTimestamp());
     }
 
     private async Task<bool> FillAsync(Memory<byte> buffer, CancellationTokenSource limit, bool mayEnd)

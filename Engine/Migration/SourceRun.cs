@@ -121,7 +121,7 @@ internal sealed class SourceRun : IDisposable
             using Frame pong = await _link.ExpectAsync(FrameType.Pong, ping.Length, cancellation).ConfigureAwait(false);
             if (!pong.Payload.SequenceEqual(ping))
                 throw new LinkException("protocol error: a ping came back changed");
-            TimeSpan took = Stopwatch.GetElapsedTime(sent);
+            TimeSpan took = Stopwatch.GetElapsedTime(sent, pong.ReceivedAt);
             _roundTrip = took < _roundTrip ? took : _roundTrip;
         }
 

@@ -95,7 +95,7 @@ internal sealed class TargetRun(
         for (int i = 0; i < Wire.Pings; i++)
         {
             using Frame ping = await link.ExpectAsync(FrameType.Ping, sizeof(uint), cancellation).ConfigureAwait(false);
-            TimeSpan took = Stopwatch.GetElapsedTime(sent);
+            TimeSpan took = Stopwatch.GetElapsedTime(sent, ping.ReceivedAt);
             _roundTrip = took < _roundTrip ? took : _roundTrip;
             _longestRoundTrip = took > _longestRoundTrip ? took : _longestRoundTrip;
             byte[] number = ping.Payload.ToArray();
@@ -128,7 +128,7 @@ internal sealed class TargetRun(
                     await EndRoundAsync(frame, false).ConfigureAwait(false);
                     break;
                 case FrameType.Stopping when _stoppingAt == 0 && frame.Length == 0:
-                    _stoppingAt = Stopwatch.GetTimestamp();
+                    _stoppingAt = frame.ReceivedAt;
                     timeline.Enter(MigrationStage.Stop, "the source stops the guest");
                     break;
                 case FrameType.Free when _stoppingAt != 0 && announced is null:
@@ -144,7 +144,7 @@ internal sealed class TargetRun(
                     state.Write(frame.Payload);
                     break;
                 case FrameType.Final when announced == state.WrittenCount:
-                    _finalAt = Stopwatch.GetTimestamp();
+                    _finalAt = frame.ReceivedAt;
                     await EndRoundAsync(frame, true).ConfigureAwait(false);
                     return (FinalFrame.Decode(frame.Payload), state.WrittenSpan.ToArray());
                 default:

@@ -18,28 +18,25 @@ internal sealed class FakeAuthority : IMigrationSourceAuthority, IMigrationTarge
     /// <summary>Does the compare-and-swap, then fails: the caller cannot know.</summary>
     public bool BeginIsUnknown { get; set; }
 
-    /// <summary>Called instead of the first compare-and-swap, which does not take place.</summary>
-    public Action? InsteadOfBegin { get; set; }
+    /// <summary>Awaited before the first compare-and-swap, which does not take place where the caller has cancelled by then.</summary>
+    public Func<Task>? BeforeBegin { get; set; }
 
     /// <summary>Takes back only what is moving, and says false to anything else.</summary>
     public bool AbandonsOnlyMoves { get; set; }
 
     public bool ResolveIsUnknown { get; set; }
 
-    public Task<bool> BeginMoveAsync(CancellationToken cancellation)
+    public async Task<bool> BeginMoveAsync(CancellationToken cancellation)
     {
-        if (InsteadOfBegin is { } instead)
-        {
-            instead();
-            cancellation.ThrowIfCancellationRequested();
-        }
+        await (BeforeBegin?.Invoke() ?? Task.CompletedTask);
+        cancellation.ThrowIfCancellationRequested();
         lock (_gate)
         {
             if (Taken || Owner != "A")
-                return Task.FromResult(false);
+                return false;
             Owner = "moving";
         }
-        return BeginIsUnknown ? throw new IOException("the store did not answer") : Task.FromResult(true);
+        return BeginIsUnknown ? throw new IOException("the store did not answer") : true;
     }
 
     public Task<bool> AbandonMoveAsync(CancellationToken cancellation)

@@ -88,7 +88,7 @@ public sealed class LinkLossTests
     {
         using MoveRig rig = new();
         rig.Authority.AbandonsOnlyMoves = strict;
-        rig.Authority.InsteadOfBegin = rig.CancelSource.Cancel;
+        rig.Authority.BeforeBegin = rig.CancelSource.CancelAsync;
         await rig.MoveAsync(s_options);
         rig.AssertExactlyOneRuns();
         Assert.IsAssignableFrom<OperationCanceledException>(rig.SourceError);

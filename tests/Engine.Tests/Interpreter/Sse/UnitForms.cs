@@ -52,12 +52,14 @@ internal static class UnitForms
     }
 
     private static bool AllowsMemory(OpCodeOperandKind kind) => kind is OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.mm_or_mem
-        or OpCodeOperandKind.r32_or_mem or OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.mem;
+        or OpCodeOperandKind.r8_or_mem or OpCodeOperandKind.r16_or_mem or OpCodeOperandKind.r32_or_mem or OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.mem;
 
     private static Register Pick(OpCodeOperandKind kind, Random random) => kind switch
     {
         OpCodeOperandKind.xmm_reg or OpCodeOperandKind.xmm_rm or OpCodeOperandKind.xmm_or_mem => Register.XMM0 + random.Next(16),
         OpCodeOperandKind.mm_reg or OpCodeOperandKind.mm_rm or OpCodeOperandKind.mm_or_mem => Register.MM0 + random.Next(8),
+        OpCodeOperandKind.r8_or_mem => Register.AL + random.Next(4),
+        OpCodeOperandKind.r16_or_mem => Register.AX + random.Next(4),
         OpCodeOperandKind.r32_reg or OpCodeOperandKind.r32_or_mem => Register.EAX + random.Next(4),
         OpCodeOperandKind.r64_reg or OpCodeOperandKind.r64_or_mem => Register.RAX + random.Next(4),
         OpCodeOperandKind.sti_opcode => Register.ST0 + random.Next(8),

@@ -113,7 +113,7 @@ public sealed class MoveTests(ITestOutputHelper output)
     public async Task ATargetThatHasNoRoomSaysSo()
     {
         using MoveRig rig = new();
-        rig.Prepare = _ => throw new Machine.MachineException("silo b has no room: 4 MiB wanted, 1 MiB free\nmore");
+        rig.Prepare = _ => throw new Engine.Machine.MachineException("silo b has no room: 4 MiB wanted, 1 MiB free\nmore");
         await rig.MoveAsync();
         rig.AssertExactlyOneRuns();
         Assert.Equal("migration failed: the target refuses: silo b has no room: 4 MiB wanted, 1 MiB free", rig.SourceError!.Message);

@@ -28,7 +28,7 @@ internal static unsafe class DifferentialRun
             foreach (Code code in forms.Where(code => code is not (Code.Ldmxcsr_m32 or Code.Pause or Code.Clflush_m8)))
             {
                 int wrong = 0;
-                var random = new Random(HashCode.Combine(s_seed, (int)code));
+                var random = new Random(unchecked((s_seed * 31) + (int)code));
                 for (int i = 0; i < s_count && wrong < 2; i++)
                 {
                     Instruction instruction = UnitForms.Make(code, i % 2 == 1, random);

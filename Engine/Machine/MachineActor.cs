@@ -17,7 +17,8 @@ public sealed class MachineActor(string name = "vm") : IMachine
     private readonly RunPermit _permit = new();
     private volatile VirtualMachine? _machine;
     private volatile MachineStatus? _last;
-    private volatile string? _busy;
+    private readonly CancellationTokenSource _closing = new();
+    private volatile LongCommand? _busy;
     private volatile bool _moved;
     private MachinePhase _phase = MachinePhase.Empty;
 
@@ -42,7 +43,10 @@ public sealed class MachineActor(string name = "vm") : IMachine
     public Task RestoreAsync(Stream snapshot, CancellationToken cancellation) => CommandAsync(async () =>
     {
         RequirePhase("restore", MachinePhase.Empty);
-        Adopt((VirtualMachine)await SnapshotReader.ReadAsync(snapshot, Prepare, cancellation).ConfigureAwait(false), MachinePhase.Paused);
+        VirtualMachine machine = (VirtualMachine)await SnapshotReader.ReadAsync(snapshot, Prepare, cancellation).ConfigureAwait(false);
+        // Whatever move was announced to the guest is not this machine's any more.
+        machine.Guest.Announce(MigrationEvent.None);
+        Adopt(machine, MachinePhase.Paused);
     }, cancellation);
 
     public void Grant(long epoch, long expiresAtTimestamp)
@@ -77,6 +81,7 @@ public sealed class MachineActor(string name = "vm") : IMachine
     public async Task SnapshotAsync(Stream destination, CancellationToken cancellation)
     {
         VirtualMachine machine = await BeginLongAsync("snapshot", cancellation, MachinePhase.Created, MachinePhase.Paused, MachinePhase.Running).ConfigureAwait(false);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closing.Token);
         try
         {
             bool running = _phase == MachinePhase.Running;
@@ -84,7 +89,7 @@ public sealed class MachineActor(string name = "vm") : IMachine
                 await machine.PauseAsync().ConfigureAwait(false);
             try
             {
-                await SnapshotWriter.WriteAsync(machine, destination, cancellation).ConfigureAwait(false);
+                await SnapshotWriter.WriteAsync(machine, destination, either.Token).ConfigureAwait(false);
             }
             finally
             {
@@ -94,7 +99,7 @@ public sealed class MachineActor(string name = "vm") : IMachine
         }
         finally
         {
-            _busy = null;
+            EndLong();
         }
     }
 
@@ -116,9 +121,16 @@ public sealed class MachineActor(string name = "vm") : IMachine
     public async Task<MigrationReport> MigrateOutAsync(Stream link, MigrationOptions options, IMigrationSourceAuthority authority, IProgress<MigrationProgress> progress, CancellationToken cancellation)
     {
         VirtualMachine machine = await BeginLongAsync("migrate", cancellation, MachinePhase.Running).ConfigureAwait(false);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closing.Token);
         try
         {
-            return await MigrationSource.RunAsync(machine, link, options, authority, progress, cancellation, LeaveAsync).ConfigureAwait(false);
+            return await MigrationSource.RunAsync(machine, link, options, authority, progress, either.Token, LeaveAsync).ConfigureAwait(false);
+        }
+        catch (MigrationFailedException failure) when (failure.OwnerUnknown)
+        {
+            // Stopped, and kept: this may be the only copy.
+            _phase = MachinePhase.Paused;
+            throw;
         }
         catch (MigrationFailedException failure) when (!failure.SourceRuns)
         {
@@ -127,7 +139,7 @@ public sealed class MachineActor(string name = "vm") : IMachine
         }
         finally
         {
-            _busy = null;
+            EndLong();
         }
     }
 
@@ -168,6 +180,9 @@ public sealed class MachineActor(string name = "vm") : IMachine
 
     public async ValueTask DisposeAsync()
     {
+        await _closing.CancelAsync().ConfigureAwait(false);
+        if (_busy is { } running)
+            await running.Done.Task.ConfigureAwait(false);
         await _commands.WaitAsync().ConfigureAwait(false);
         await ReleaseAsync("disposed").ConfigureAwait(false);
         _events.Complete();
@@ -233,8 +248,9 @@ public sealed class MachineActor(string name = "vm") : IMachine
         {
             RequirePhase(command, phases);
             RefuseWhileBusy(command);
-            _busy = command;
-            return Machine();
+            VirtualMachine machine = Machine();
+            _busy = new LongCommand(command, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            return machine;
         }
         finally
         {
@@ -242,10 +258,17 @@ public sealed class MachineActor(string name = "vm") : IMachine
         }
     }
 
+    private void EndLong()
+    {
+        TaskCompletionSource done = _busy!.Done;
+        _busy = null;
+        done.SetResult();
+    }
+
     private void RefuseWhileBusy(string command)
     {
         if (_busy is { } other)
-            throw new MachineException($"cannot {command}: a {(other == "migrate" ? "migration" : other)} of this machine is under way");
+            throw new MachineException($"cannot {command}: a {(other.Name == "migrate" ? "migration" : other.Name)} of this machine is under way");
     }
 
     private void RequirePhase(string command, params MachinePhase[] allowed)
@@ -271,7 +294,7 @@ public sealed class MachineActor(string name = "vm") : IMachine
         {
             await command().ConfigureAwait(false);
         }
-        catch (InvalidStateException damaged)
+        catch (Exception damaged) when (damaged is InvalidStateException or SnapshotException)
         {
             throw new MachineException(damaged.Message, damaged);
         }
@@ -280,4 +303,7 @@ public sealed class MachineActor(string name = "vm") : IMachine
             _commands.Release();
         }
     }
+
+    // A command that goes on while others are refused.
+    private sealed record LongCommand(string Name, TaskCompletionSource Done);
 }

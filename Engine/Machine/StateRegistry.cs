@@ -1,5 +1,3 @@
-using System.Reflection;
-using System.Runtime.CompilerServices;
 using Godwit.Engine.Devices;
 using Godwit.Engine.Migration;
 using MessagePack;
@@ -44,10 +42,7 @@ internal sealed class StateRegistry
     {
         try
         {
-            MessagePackReader reader = new(payload);
-            int present = reader.TryReadNil() ? 0 : reader.ReadArrayHeader();
-            if (present < RequiredKeys<TState>.Count)
-                throw new InvalidStateException($"the state of '{tag}' has {present} fields, at least {RequiredKeys<TState>.Count} are needed");
+            StateShape.Of<TState>().Check(tag, payload);
             TState state = MessagePackSerializer.Deserialize<TState>(payload, s_untrusted, out int read);
             return read == payload.Length ? state : throw new InvalidStateException($"the state of '{tag}' has {payload.Length - read} bytes too many");
         }
@@ -55,15 +50,6 @@ internal sealed class StateRegistry
         {
             throw new InvalidStateException($"the state of '{tag}' is damaged", damaged);
         }
-    }
-
-    private static class RequiredKeys<TState>
-    {
-        public static readonly int Count = typeof(TState).GetProperties()
-            .Where(property => property.GetCustomAttribute<RequiredMemberAttribute>() is not null)
-            .Select(property => property.GetCustomAttribute<KeyAttribute>()?.IntKey + 1 ?? 0)
-            .DefaultIfEmpty(0)
-            .Max();
     }
 
     private sealed record Part(string Tag, Func<byte[]> Save, Action<ReadOnlyMemory<byte>> Load);

@@ -63,6 +63,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         _vcpu = new Vcpu(Memory, bus, apic, _clock, new VcpuServices(spec, _kvmMsrs, _clock));
         VcpuRegisters registers = new(_vcpu);
         _hypercalls.AttachVcpu(registers);
+        _hypercalls.PagesFreed += Memory.Dirty.DeclareFree;
         _hypercalls.Unparked += _ => _thread?.LookUp();
         bus.MapPorts(GodwitInterface.DoorbellPort, 1, new HypercallDoorbell(_hypercalls, () => registers, () => _vcpu.RequestExit(VcpuExit.Parked)), "hypercall doorbell");
         _backend = new InterpreterBackend(_vcpu);
@@ -123,7 +124,8 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         long moved = (long)_clock.Nanoseconds + (long)elapsed.TotalNanoseconds;
         lock (_vcpu.Bus.Gate)
         {
-            if (elapsed != TimeSpan.Zero)
+            // Counted time knows nothing of the world's.
+            if (elapsed != TimeSpan.Zero && Spec.Clock == ClockMode.Host)
                 _clock.Set((ulong)Math.Max(0, moved));
             // The guest's clock page has an anchor in the past, and its watchdogs must know that they were not to blame.
             _clockMoved = true;

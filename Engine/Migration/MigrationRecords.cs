@@ -142,7 +142,10 @@ public sealed record MigrationReport
 public sealed record StageEntry([property: Key(0)] MigrationStage Stage, [property: Key(1)] TimeSpan At);
 
 /// <summary>A migration that did not take place; the message is one line. <see cref="SourceRuns"/> tells whether the source may run on.</summary>
-public sealed class MigrationFailedException(string message, bool sourceRuns, Exception? inner = null) : Exception(message, inner)
+public sealed class MigrationFailedException(string message, bool sourceRuns, Exception? inner = null, bool ownerUnknown = false) : Exception(message, inner)
 {
     public bool SourceRuns { get; } = sourceRuns;
+
+    /// <summary>Nobody here could learn who owns the machine: this copy must not run, and must not go, because it may be the only one.</summary>
+    public bool OwnerUnknown { get; } = ownerUnknown;
 }

@@ -267,7 +267,7 @@ internal sealed class SourceRun : IDisposable
             catch (Exception unknown)
 #pragma warning restore CA1031
             {
-                throw await FailAsync($"{Line(cause)}; who may run the machine is unknown: {Line(unknown)}", sourceRuns: false, unknown).ConfigureAwait(false);
+                throw await FailAsync($"{Line(cause)}; who may run the machine is unknown: {Line(unknown)}", sourceRuns: false, unknown, ownerUnknown: true).ConfigureAwait(false);
             }
             if (_right == Right.Lost)
                 return null;
@@ -311,11 +311,11 @@ internal sealed class SourceRun : IDisposable
         }
     }
 
-    private async Task<MigrationFailedException> FailAsync(string reason, bool sourceRuns, Exception inner)
+    private async Task<MigrationFailedException> FailAsync(string reason, bool sourceRuns, Exception inner, bool ownerUnknown = false)
     {
         _timeline.Enter(MigrationStage.Failed, reason);
         await _link.TrySendReasonAsync(FrameType.Abort, reason).ConfigureAwait(false);
-        return new MigrationFailedException($"migration failed: {reason}", sourceRuns, inner);
+        return new MigrationFailedException($"migration failed: {reason}", sourceRuns, inner, ownerUnknown);
     }
 
     private async Task<MigrationReport> FinishAsync(RunningFrame? running, Func<Task>? release)

@@ -1,56 +1,21 @@
-using System.Text;
-
 namespace Godwit.Cli.Drill;
 
 /// <summary>What a guest's console proves: no wrong word, counter and clock never back, no byte lost or doubled.</summary>
 public static class ConsoleChecks
 {
-    /// <summary>Lines that the self-checking guest wrote begin with this; other lines are the kernel's and the shell's.</summary>
-    public const string LinePrefix = "godwit-";
+    // Lines come when the network and a loaded host let them; a clock that was set is off by more.
+    private static readonly TimeSpan s_paceTolerance = TimeSpan.FromSeconds(2);
 
-    public static IEnumerable<Check> Run(string guest, ReadOnlySpan<byte> console)
-    {
-        (List<GuestLine> lines, List<string> damaged) = Lines(console);
-        return
-        [
-            Words(guest, lines),
-            Counter(guest, lines),
-            Clock(guest, lines),
-            Bytes(guest, lines, damaged),
-        ];
-    }
+    public static IEnumerable<Check> Run(string guest, GuestConsole console) =>
+    [
+        Words(guest, console.Ticks),
+        Counter(guest, console.Ticks),
+        Clock(guest, console.Ticks),
+        Pace(guest, console),
+        Bytes(guest, console),
+    ];
 
-    /// <summary>The guest's lines in order, and those that begin like one but cannot be read. A last line without its end is left out.</summary>
-    public static (List<GuestLine> Lines, List<string> Damaged) Lines(ReadOnlySpan<byte> console)
-    {
-        List<GuestLine> lines = [];
-        List<string> damaged = [];
-        int end = console.LastIndexOf((byte)'\n');
-        string text = Encoding.ASCII.GetString(end < 0 ? default : console[..end]);
-        foreach (string raw in text.Split('\n'))
-        {
-            string line = raw.TrimEnd('\r');
-            if (!line.Contains(" tick=", StringComparison.Ordinal) && !line.StartsWith(LinePrefix, StringComparison.Ordinal))
-                continue;
-            if (IsRemark(line))
-                continue;
-            if (!line.StartsWith(LinePrefix, StringComparison.Ordinal) || GuestLine.Parse(line) is not { } parsed)
-                damaged.Add(line);
-            else
-                lines.Add(parsed);
-        }
-        return (lines, damaged);
-    }
-
-    // What the guest says beside its ticks: what it starts with, its first wrong word, the end of a Ready call.
-    private static bool IsRemark(string line)
-    {
-        string[] words = line.Split(' ', 3);
-        return words.Length > 1 && words[0].StartsWith(LinePrefix, StringComparison.Ordinal)
-            && (words[1] is "start" or "mismatch" || words[1].StartsWith("moved=", StringComparison.Ordinal));
-    }
-
-    private static Check Words(string guest, List<GuestLine> lines)
+    private static Check Words(string guest, IReadOnlyList<GuestLine> lines)
     {
         string name = $"{guest}: no wrong word";
         if (lines.Count == 0)
@@ -64,7 +29,7 @@ public static class ConsoleChecks
             : new Check(name, true, $"{verified} pages verified by the guest");
     }
 
-    private static Check Counter(string guest, List<GuestLine> lines)
+    private static Check Counter(string guest, IReadOnlyList<GuestLine> lines)
     {
         for (int i = 1; i < lines.Count; i++)
             if (lines[i].Tick <= lines[i - 1].Tick)
@@ -72,7 +37,7 @@ public static class ConsoleChecks
         return new Check($"{guest}: counter never back", lines.Count > 1, $"{lines.Count} ticks");
     }
 
-    private static Check Clock(string guest, List<GuestLine> lines)
+    private static Check Clock(string guest, IReadOnlyList<GuestLine> lines)
     {
         string name = $"{guest}: clock never back";
         for (int i = 1; i < lines.Count; i++)
@@ -83,11 +48,22 @@ public static class ConsoleChecks
         return new Check(name, lines.Count > 1, lines.Count > 1 ? $"{(lines[^1].MonotonicNanoseconds - lines[0].MonotonicNanoseconds) / 1e9:0.0} s of guest time" : "no two readings");
     }
 
-    private static Check Bytes(string guest, List<GuestLine> lines, List<string> damaged)
+    // A guest that slept while its clock was set back sees nothing of it; the host does.
+    private static Check Pace(string guest, GuestConsole console)
+    {
+        string name = $"{guest}: clock keeps pace with the host's";
+        if (console.Ticks.Count < 2)
+            return new Check(name, false, "no two readings");
+        TimeSpan passed = TimeSpan.FromMicroseconds((console.Ticks[^1].MonotonicNanoseconds - console.Ticks[0].MonotonicNanoseconds) / 1e3);
+        return new Check(name, (passed - console.HostTime).Duration() <= s_paceTolerance, $"{passed.TotalSeconds:0.0} s in the guest, {console.HostTime.TotalSeconds:0.0} s outside");
+    }
+
+    private static Check Bytes(string guest, GuestConsole console)
     {
         string name = $"{guest}: no console byte lost or doubled";
-        if (damaged.Count > 0)
-            return new Check(name, false, $"a damaged line: {damaged[0]}");
+        IReadOnlyList<GuestLine> lines = console.Ticks;
+        if (console.Damaged.Count > 0)
+            return new Check(name, false, $"a damaged line: {console.Damaged[0]}");
         for (int i = 1; i < lines.Count; i++)
             if (lines[i].Tick != lines[i - 1].Tick + 1)
                 return new Check(name, false, $"tick {lines[i].Tick} follows {lines[i - 1].Tick}");

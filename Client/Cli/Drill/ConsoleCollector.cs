@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Godwit.Client;
 
 namespace Godwit.Cli.Drill;
@@ -7,7 +8,7 @@ internal sealed class ConsoleCollector : IAsyncDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _gate = new();
-    private readonly MemoryStream _bytes = new();
+    private readonly GuestConsole _console = new();
     private readonly Task _reading;
     private TaskCompletionSource _more = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _next;
@@ -18,17 +19,30 @@ internal sealed class ConsoleCollector : IAsyncDisposable
     /// <summary>A hole in the offsets that the silos gave, one line; null while there is none.</summary>
     public string? Gap { get; private set; }
 
-    public byte[] Bytes
+    /// <summary>Tick lines so far.</summary>
+    public int TickCount
     {
         get
         {
             lock (_gate)
-                return _bytes.ToArray();
+                return _console.Ticks.Count;
         }
     }
 
-    /// <summary>The guest's tick lines so far.</summary>
-    public List<GuestLine> Ticks => ConsoleChecks.Lines(Bytes).Lines;
+    /// <summary>The largest gap that the guest has reported since a number of ticks, in milliseconds; null where it has reported none.</summary>
+    public double? LargestGapSince(int ticks)
+    {
+        lock (_gate)
+            return _console.Ticks.Skip(ticks).Max(line => (double?)line.GapNanoseconds) / 1e6;
+    }
+
+    /// <summary>Everything that came, once reading has stopped.</summary>
+    public async Task<GuestConsole> StopAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _reading.ConfigureAwait(false);
+        return _console;
+    }
 
     /// <summary>Waits until the guest has said this many ticks; false when the time is up or the console has ended.</summary>
     public async Task<bool> WaitForTicksAsync(int count, TimeSpan limit, CancellationToken cancellation)
@@ -41,7 +55,7 @@ internal sealed class ConsoleCollector : IAsyncDisposable
             lock (_gate)
             {
                 more = _more.Task;
-                if (ConsoleChecks.Lines(_bytes.GetBuffer().AsSpan(0, (int)_bytes.Length)).Lines.Count >= count)
+                if (_console.Ticks.Count >= count)
                     return true;
                 if (_ended)
                     return false;
@@ -59,17 +73,8 @@ internal sealed class ConsoleCollector : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync().ConfigureAwait(false);
-        try
-        {
-            await _reading.ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            // Asked for.
-        }
+        await StopAsync().ConfigureAwait(false);
         _stop.Dispose();
-        _bytes.Dispose();
     }
 
     private async Task ReadAsync(Vm vm)
@@ -83,7 +88,7 @@ internal sealed class ConsoleCollector : IAsyncDisposable
                 {
                     if (segment.Offset != _next)
                         Gap ??= $"the console went from offset {_next} to {segment.Offset}";
-                    _bytes.Write(segment.Bytes);
+                    _console.Add(segment.Bytes, Stopwatch.GetTimestamp());
                     _next = segment.Offset + segment.Bytes.Length;
                     more = _more;
                     _more = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -94,6 +99,10 @@ internal sealed class ConsoleCollector : IAsyncDisposable
         catch (GodwitException lost)
         {
             Gap ??= $"the console could not be read on: {lost.Message}";
+        }
+        catch (OperationCanceledException)
+        {
+            // Asked to stop.
         }
         finally
         {

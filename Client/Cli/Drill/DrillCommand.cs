@@ -38,16 +38,17 @@ public static class DrillCommand
             string? fault = parsed.GetValue(inject) is { } given ? OneOf("--inject", given, s_faults) : null;
             if (!MemorySize.TryParse(parsed.GetValue(memory)!, out long bytes))
                 throw new UsageException($"--memory {parsed.GetValue(memory)}: write a size such as 256M");
+            int drawn = parsed.GetValue(seed) ?? Random.Shared.Next();
             return await new DrillRunner
             {
                 Linux = which == "linux",
                 Silos = Between("--silos", parsed.GetValue(silos), 2, 8),
-                Plan = new DrillPlan { Moves = Between("--moves", parsed.GetValue(moves), 1, 10_000), Inject = fault },
+                Plan = new DrillPlan { Random = new Random(drawn), Moves = Between("--moves", parsed.GetValue(moves), 1, 10_000), Inject = fault },
                 Load = new DrillLoad(
                     bytes,
                     Between("--working-set", parsed.GetValue(workingSet), 1, 1024),
                     Between("--rate", parsed.GetValue(rate), 1, 1_000_000)),
-                Seed = parsed.GetValue(seed) ?? Random.Shared.Next(),
+                Seed = drawn,
                 ReportFolder = Path.GetFullPath(parsed.GetValue(report)!),
                 Output = new DrillOutput(parsed.GetValue(json)),
             }.RunAsync(cancellation).ConfigureAwait(false);

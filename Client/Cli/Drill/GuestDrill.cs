@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Godwit.Client;
 using Godwit.Grains.Interfaces.Vms;
 
@@ -19,21 +18,21 @@ internal sealed class GuestDrill(DrillCluster cluster, GuestPlan guest, DrillPla
         ConsoleCollector console = new(vm);
         await using (console.ConfigureAwait(false))
         {
-            bool going = await console.WaitForTicksAsync(plan.TicksBetween, guest.BootLimit, cancellation).ConfigureAwait(false);
+            bool going = await console.WaitForTicksAsync(NextTicks(), guest.BootLimit, cancellation).ConfigureAwait(false);
             Add("workload came up", going, going ? "it reports" : $"no report within {guest.BootLimit.TotalSeconds:0} s");
             for (int move = 0; going && move < plan.Moves; move++)
                 going = await MoveAsync(vm, console, move, cancellation).ConfigureAwait(false);
             await vm.StopAsync(cancellation).ConfigureAwait(false);
             RunHistory history = await vm.RunsAsync(cancellation).ConfigureAwait(false);
             await vm.DeleteAsync(cancellation).ConfigureAwait(false);
-            byte[] bytes = console.Bytes;
+            GuestConsole said = await console.StopAsync().ConfigureAwait(false);
             List<RunInterval> intervals = [.. history.Intervals.Select(interval => ToRecord(interval, history.TicksPerSecond))];
-            _checks.AddRange(ConsoleChecks.Run(guest.Name, bytes));
-            Add("console offsets follow one another", console.Gap is null, console.Gap ?? $"{bytes.Length} bytes");
+            _checks.AddRange(ConsoleChecks.Run(guest.Name, said));
+            Add("console offsets follow one another", console.Gap is null, console.Gap ?? $"{said.Bytes.Length} bytes");
             _checks.Add(MigrationChecks.OneRunner(guest.Name, intervals));
             if (plan.Moves > 0)
                 _checks.Add(MigrationChecks.EqualMemory(guest.Name, _migrations));
-            return (new GuestRun(guest.Name, guest.VmName, bytes, _migrations, intervals), _checks);
+            return (new GuestRun(guest.Name, guest.VmName, said.Bytes, _migrations, intervals), _checks);
         }
     }
 
@@ -41,7 +40,7 @@ internal sealed class GuestDrill(DrillCluster cluster, GuestPlan guest, DrillPla
     private async Task<bool> MoveAsync(Vm vm, ConsoleCollector console, int move, CancellationToken cancellation)
     {
         DrillSilo from = cluster.Silos[move % cluster.Silos.Count], to = cluster.Silos[(move + 1) % cluster.Silos.Count];
-        int before = console.Ticks.Count;
+        int before = console.TickCount;
         MigrationResult result;
         try
         {
@@ -57,17 +56,19 @@ internal sealed class GuestDrill(DrillCluster cluster, GuestPlan guest, DrillPla
             Add($"moves {from.Name} -> {to.Name}", false, refused.Message);
             return false;
         }
-        int after = console.Ticks.Count;
-        bool going = await console.WaitForTicksAsync(after + plan.TicksBetween, plan.TickLimit, cancellation).ConfigureAwait(false);
+        int after = console.TickCount;
+        bool going = await console.WaitForTicksAsync(after + NextTicks(), plan.TickLimit, cancellation).ConfigureAwait(false);
         Add($"goes on after {from.Name} -> {to.Name}", going, going ? "it reports" : $"no report within {plan.TickLimit.TotalSeconds:0} s");
         int left = from.Process.GuestMemories();
         Add($"silo {from.Name} released its copy", left == 0, left == 0 ? "no guest memory is left" : $"{left} guest memories are left");
-        double? gap = console.Ticks.Skip(before).Take(after - before + plan.TicksBetween).Max(line => (double?)line.GapNanoseconds) / 1e6;
-        DrillMigration record = ToRecord(result, from.Name, to.Name, gap);
+        DrillMigration record = ToRecord(result, from.Name, to.Name, console.LargestGapSince(before));
         _migrations.Add(record);
         output.Migration(record);
         return going;
     }
+
+    // How long the guest works between two moves is drawn by lot: moves come at other moments of its work each time.
+    private int NextTicks() => plan.Random.Next(plan.LeastTicks, plan.MostTicks + 1);
 
     private DrillMigration ToRecord(MigrationResult result, string from, string to, double? gap)
     {

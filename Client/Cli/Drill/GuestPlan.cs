@@ -14,8 +14,12 @@ internal sealed record DrillPlan
     /// <summary>A fault to plant in the first move of each guest.</summary>
     public required string? Inject { get; init; }
 
-    /// <summary>Ticks the guest must report before, between and after moves.</summary>
-    public int TicksBetween { get; init; } = 5;
+    /// <summary>Ticks the guest must report before, between and after moves, drawn by <see cref="Random"/>.</summary>
+    public int LeastTicks { get; init; } = 3;
+
+    public int MostTicks { get; init; } = 8;
+
+    public required Random Random { get; init; }
 
     /// <summary>How long these may take.</summary>
     public TimeSpan TickLimit { get; init; } = TimeSpan.FromSeconds(60);

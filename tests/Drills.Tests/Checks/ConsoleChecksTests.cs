@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Godwit.Cli.Drill;
 using Xunit;
@@ -35,6 +36,14 @@ public sealed class ConsoleChecksTests
     public void AClockThatGoesBackFails() => Assert.False(Find(Run(Line(1, 300), Line(2, 200)), "clock never back").Held);
 
     [Fact]
+    public void AClockThatWasSetWhileTheGuestSleptFails()
+    {
+        Check[] checks = [.. ConsoleChecks.Run("guest", Arrived(TimeSpan.FromSeconds(5), Line(1, 100), Line(2, 200)))];
+        Assert.False(Find(checks, "clock keeps pace with the host's").Held);
+        Assert.True(Find(checks, "clock never back").Held);
+    }
+
+    [Fact]
     public void AMissingLineFails() => Assert.False(Find(Run(Line(1, 100), Line(3, 300)), "no console byte lost or doubled").Held);
 
     [Theory]
@@ -48,7 +57,21 @@ public sealed class ConsoleChecksTests
     }
 
     private static Check[] Run(params string[] lines) =>
-        [.. ConsoleChecks.Run("guest", Encoding.ASCII.GetBytes(string.Concat(lines.Select(line => line + "\r\n"))))];
+        [.. ConsoleChecks.Run("guest", Arrived(TimeSpan.Zero, lines))];
+
+    // The lines as they come from the network: byte by byte is the worst it may do.
+    private static GuestConsole Arrived(TimeSpan apart, params string[] lines)
+    {
+        GuestConsole console = new();
+        long now = 0;
+        foreach (string line in lines)
+        {
+            foreach (byte value in Encoding.ASCII.GetBytes(line + "\r\n"))
+                console.Add([value], now);
+            now += (long)(apart.TotalSeconds * Stopwatch.Frequency);
+        }
+        return console;
+    }
 
     private static Check Find(Check[] checks, string name) => Assert.Single(checks, check => check.Name.EndsWith(name, StringComparison.Ordinal));
 

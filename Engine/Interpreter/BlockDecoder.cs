@@ -15,10 +15,14 @@ internal sealed unsafe class BlockDecoder
 
     private const int LongestInstruction = 15;
 
+    /// <summary>Ops of a block at most: instructions, their checks, and the end.</summary>
+    private const int MostOps = 2 * Longest + SegmentChecks.Most + 2;
+
     private readonly Vcpu _vcpu;
     private readonly BlockCache _blocks;
     private readonly CodeTranslations _code;
     private readonly FeatureGate _features;
+    private readonly SegmentChecks _segments = new();
     private readonly CodeBytes _bytes = new();
     private readonly Decoder[] _decoders;
 
@@ -37,7 +41,7 @@ internal sealed unsafe class BlockDecoder
     /// </summary>
     public Block* Decode(ulong rip, ulong linear, ulong physical, byte mode, bool user, ref bool global)
     {
-        Block* block = _blocks.Reserve(2 * Longest + 1);
+        Block* block = _blocks.Reserve(MostOps);
         if (block == null)
             return null;
         int inPage = (int)(PageNumber.Size - (linear & (PageNumber.Size - 1)));
@@ -49,7 +53,7 @@ internal sealed unsafe class BlockDecoder
         Op* op = (Op*)(block + 1);
         ulong at = rip;
         bool ended = false;
-        while (!ended && block->Instructions < Longest)
+        while (!ended && block->Instructions < Longest && op - (Op*)(block + 1) < 2 * Longest)
         {
             int start = _bytes.Position;
             decoder.IP = at;
@@ -111,6 +115,10 @@ internal sealed unsafe class BlockDecoder
     /// <summary>Fills the ops of one instruction; true when it ends the block.</summary>
     private bool Fill(ref Op* op, ref Instruction instruction, ulong rip, byte length, byte mode)
     {
+        bool wide = (mode & CodeMode.SizeMask) == CodeMode.Code64;
+        Op* first = op;
+        if (!wide && !instruction.IsInvalid)
+            _segments.Emit(instruction, ref op, rip, mode);
         *op = default;
         op->Rip = rip;
         op->Length = length;
@@ -127,13 +135,16 @@ internal sealed unsafe class BlockDecoder
             handler = InstructionTable.Select(instruction, ref *op, out endsBlock);
         if (handler.IsNone)
         {
+            // What does not exist accesses nothing: the checks before it go.
+            *first = *op;
+            op = first;
             op->Execute = &Undefined;
             op++;
             return true;
         }
         op->Execute = handler.Pointer;
         op++;
-        return endsBlock || instruction.FlowControl != FlowControl.Next;
+        return endsBlock || instruction.FlowControl != FlowControl.Next || (!wide && SegmentChecks.LoadsSegment(instruction));
     }
 
     /// <summary>The op after the last instruction: goes on at the next one, in another block.</summary>

@@ -314,6 +314,8 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             mode = (cs & Segment.DB) != 0 ? CodeMode.Code32 : CodeMode.Code16;
             if ((state.Ss.Attributes & Segment.DB) != 0)
                 mode |= CodeMode.Stack32;
+            if (!SegmentChecks.AreFlat(ref state))
+                mode |= CodeMode.Checked;
         }
         if (mode != CodeMode.Code64 && state.Cs.Base != _codeBase)
         {

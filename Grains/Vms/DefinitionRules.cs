@@ -1,3 +1,4 @@
+using Godwit.Engine.Machine;
 using Godwit.Grains.Images;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
@@ -8,7 +9,8 @@ namespace Godwit.Grains.Vms;
 /// <summary>What a definition must satisfy before a VM is created from it; each refusal is one line.</summary>
 internal static class DefinitionRules
 {
-    private const long MinMemory = 1 << 20;
+    private const long MinMemory = (long)MachineSpecs.MinMemoryBytes;
+    private const long MaxMemory = (long)MachineSpecs.MaxMemoryBytes;
     private const int MaxCommandLine = 2047;
 
     public static async Task RequireAsync(VmDefinition definition, IReadOnlyList<HostInfo> hosts, IImageStore images)
@@ -25,6 +27,7 @@ internal static class DefinitionRules
             throw new ClusterException(ClusterError.NoRoom, $"Memory of {MemorySize.Format(definition.MemoryBytes)} is more than any silo has (the largest, {largest.Name}, has {MemorySize.Format(largest.MemoryCapacity)}).");
         }
 
+        Require(definition.MemoryBytes <= MaxMemory, $"Memory of {MemorySize.Format(definition.MemoryBytes)} is more than the {MemorySize.Format(MaxMemory)} that a VM can have so far.");
         foreach (var hash in new[] { definition.Kernel, definition.Initrd }.OfType<string>())
         {
             if (!await images.ExistsAsync(hash, CancellationToken.None))

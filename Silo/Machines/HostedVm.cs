@@ -9,13 +9,17 @@ namespace Godwit.Silo.Machines;
 /// <summary>One machine that this silo holds, with the silo's hold on its ownership record.</summary>
 internal sealed class HostedVm : IAsyncDisposable
 {
+    private const int ConsolePiece = 256 * 1024;
+
     private readonly CancellationTokenSource _gone = new();
     private readonly TaskCompletionSource _served = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly SemaphoreSlim _input = new(1);
     private readonly MemoryReservation _memory;
     private readonly RunLog _log;
     private Task _events = Task.CompletedTask;
+    private ConsoleChunk? _keptConsole;
     private bool _inputClosed;
+    private int _ending;
     private int _disposed;
 
     public HostedVm(string name, VmDefinition definition, IMachine machine, MemoryReservation memory, RunLog log)
@@ -44,9 +48,6 @@ internal sealed class HostedVm : IAsyncDisposable
 
     /// <summary>The guest has ended; only its console is left.</summary>
     public bool Ended { get; private set; }
-
-    /// <summary>Why it is being ended from outside; what the machine itself says of its end comes second.</summary>
-    public string? StopReason { get; set; }
 
     /// <summary>Cancelled when this silo lets go of the machine.</summary>
     public CancellationToken Gone => _gone.Token;
@@ -111,11 +112,35 @@ internal sealed class HostedVm : IAsyncDisposable
         _input.Release();
     }
 
-    /// <summary>The guest is over and its memory released; the console stays readable.</summary>
-    public void MarkEnded()
+    /// <summary>False where its ending has begun already.</summary>
+    public bool TryBeginEnding() => Interlocked.Exchange(ref _ending, 1) == 0;
+
+    /// <summary>Stops the guest, keeps its console, and frees its memory.</summary>
+    public async Task FinishAsync()
     {
+        if (await Machine.GetStatusAsync(_gone.Token) is { Phase: MachinePhase.Running })
+        {
+            // Stopped first: what it printed last is kept too.
+            await Machine.PauseAsync(_gone.Token);
+        }
+
+        _keptConsole = await ReadWholeConsoleAsync();
+        await Machine.StopAsync(_gone.Token);
         Ended = true;
         _memory.Dispose();
+    }
+
+    /// <summary>Console bytes from an offset on, of the machine or of what is left of it.</summary>
+    public Task<ConsoleChunk> ReadConsoleAsync(long offset, int maxBytes, CancellationToken cancellation)
+    {
+        if (_keptConsole is not { } kept)
+        {
+            return Machine.ReadConsoleAsync(offset, maxBytes, cancellation);
+        }
+
+        var from = Math.Clamp(offset - kept.Offset, 0, kept.Bytes.Length);
+        var bytes = kept.Bytes.AsSpan((int)from, (int)Math.Min(maxBytes, kept.Bytes.Length - from)).ToArray();
+        return Task.FromResult(new ConsoleChunk(kept.Offset + from, bytes, bytes.Length == 0));
     }
 
     public async ValueTask DisposeAsync()
@@ -131,6 +156,28 @@ internal sealed class HostedVm : IAsyncDisposable
 
         // The machine's end closes its events: what it did last is recorded before anyone is told that it is gone.
         await _events;
+    }
+
+    /// <summary>All that the ring holds; the guest does not run any more.</summary>
+    private async Task<ConsoleChunk> ReadWholeConsoleAsync()
+    {
+        var end = (await Machine.GetStatusAsync(_gone.Token)).ConsoleEnd;
+        using var whole = new MemoryStream();
+        long first = 0;
+        for (long at = 0; at < end;)
+        {
+            var chunk = await Machine.ReadConsoleAsync(at, ConsolePiece, _gone.Token);
+            if (chunk.Bytes.Length == 0)
+            {
+                break;
+            }
+
+            first = whole.Length == 0 ? chunk.Offset : first;
+            whole.Write(chunk.Bytes);
+            at = chunk.Offset + chunk.Bytes.Length;
+        }
+
+        return new ConsoleChunk(whole.Length == 0 ? end : first, whole.ToArray(), true);
     }
 
     private async Task FollowAsync(Func<MachineEnded, Task> ended, Action? started)

@@ -2,15 +2,15 @@ using Godwit.Grains.Ownership;
 
 namespace Godwit.Silo.Machines;
 
-/// <summary>Writes into the record that a guest is over, whoever ended it.</summary>
+/// <summary>What follows when a guest is over, whoever ended it: its console is kept, its memory freed, the record says so.</summary>
 internal sealed partial class VmEndings
 {
     private readonly ILogger<VmEndings> _log;
 
     public VmEndings(ILogger<VmEndings> log) => _log = log;
 
-    /// <summary>The machine has ended or is about to be dropped: after this nobody runs the VM, and its lease is no longer renewed.</summary>
-    public async Task RecordAsync(HostedVm vm, string reason, int? exitCode)
+    /// <summary>The machine says that it has ended.</summary>
+    public async Task OnMachineEndedAsync(HostedVm vm, string reason, int? exitCode)
     {
         try
         {
@@ -20,23 +20,32 @@ internal sealed partial class VmEndings
                 await job.Completion;
             }
 
-            vm.MarkEnded();
-            if (vm.Tenure is not { Lost: false } tenure)
-            {
-                return;
-            }
-
-            await tenure.ChangeAsync(
-                r => r.State == OwnershipState.Stopped
-                    ? null
-                    : r with { State = OwnershipState.Stopped, Target = null, Attempt = null, Confirmed = true, Reason = vm.StopReason ?? reason, ExitCode = exitCode },
-                CancellationToken.None);
+            await EndAsync(vm, reason, exitCode);
         }
         catch (Exception e)
         {
             // The edge of an event: the record stays Running until its lease runs out, which is safe.
             LogFailed(vm.Name, e.Message);
         }
+    }
+
+    /// <summary>
+    /// Ends a machine that this silo owns, once. The record first says "stopped" when nothing of it runs any more; from
+    /// then on its lease is no longer renewed.
+    /// </summary>
+    public async Task EndAsync(HostedVm vm, string reason, int? exitCode)
+    {
+        if (vm.Tenure is not { Lost: false } tenure || !vm.TryBeginEnding())
+        {
+            return;
+        }
+
+        await vm.FinishAsync();
+        await tenure.ChangeAsync(
+            r => r.State == OwnershipState.Stopped
+                ? null
+                : r with { State = OwnershipState.Stopped, Target = null, Attempt = null, Confirmed = true, Reason = reason, ExitCode = exitCode },
+            CancellationToken.None);
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "The end of VM {Vm} was not recorded: {Error}")]

@@ -129,16 +129,16 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         ConsoleChunk chunk;
         try
         {
-            chunk = await hosted.Machine.ReadConsoleAsync(offset, Math.Min(maxBytes, MaxConsoleRead), limit.Token);
+            chunk = await hosted.ReadConsoleAsync(offset, Math.Min(maxBytes, MaxConsoleRead), limit.Token);
         }
-        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException or MachineException)
+        catch (OperationCanceledException) when (!hosted.Gone.IsCancellationRequested)
         {
-            if (hosted.Gone.IsCancellationRequested)
-            {
-                throw new ClusterException(ClusterError.Moved, $"VM \"{vm}\" has left silo {_silo.Name}.");
-            }
-
-            chunk = e is MachineException ? throw new ClusterException(ClusterError.Failed, e.Message) : new ConsoleChunk(offset, [], Ended: false);
+            // Nothing came in time.
+            chunk = new ConsoleChunk(offset, [], Ended: false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            throw new ClusterException(ClusterError.Moved, $"VM \"{vm}\" has left silo {_silo.Name}.");
         }
 
         return new ConsoleSegment { BootEpoch = tenure.BootEpoch, Epoch = tenure.Epoch, Offset = chunk.Offset, Bytes = chunk.Bytes, Ended = chunk.Ended };

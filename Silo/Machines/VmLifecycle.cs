@@ -36,8 +36,8 @@ internal sealed class VmLifecycle
             name,
             async vm =>
             {
-                var images = await MachineSpecs.LoadAsync(vm.Definition, _images, cancellation);
-                await vm.Machine.CreateAsync(MachineSpecs.ToSpec(vm.Definition), images, cancellation);
+                var images = await EngineSpecs.LoadAsync(vm.Definition, _images, cancellation);
+                await vm.Machine.CreateAsync(EngineSpecs.ToSpec(vm.Definition), images, cancellation);
             },
             run: true,
             cancellation);
@@ -67,10 +67,7 @@ internal sealed class VmLifecycle
             throw new ClusterException(ClusterError.WrongState, $"VM \"{name}\" is migrating to {vm.Job!.Ticket.TargetName}; wait for it or cancel it first.");
         }
 
-        // The record first says "stopped" when nothing runs any more.
-        vm.StopReason = reason;
-        await vm.Machine.StopAsync(cancellation);
-        await _endings.RecordAsync(vm, reason, null);
+        await _endings.EndAsync(vm, reason, null);
     }
 
     /// <summary>Drops an ended machine and what is remembered of the VM.</summary>
@@ -116,7 +113,7 @@ internal sealed class VmLifecycle
                 throw new ClusterException(ClusterError.WrongState, $"Silo {_silo.Name} is receiving VM \"{name}\" already.");
             }
 
-            vm.Follow(end => _endings.RecordAsync(vm, end.Reason, end.ExitCode));
+            vm.Follow(end => _endings.OnMachineEndedAsync(vm, end.Reason, end.ExitCode));
             if (run)
             {
                 await vm.Machine.RunAsync(cancellation);
@@ -126,7 +123,7 @@ internal sealed class VmLifecycle
         }
         catch (Exception e)
         {
-            await _endings.RecordAsync(vm, $"it did not start: {e.Message}", null);
+            await _endings.EndAsync(vm, $"it did not start: {e.Message}", null);
             await _vms.DropAsync(vm);
             if (e is MachineException or InvalidDataException)
             {

@@ -132,7 +132,7 @@ internal sealed partial class IncomingMigrations : IDisposable
     {
         var authority = new MoveTarget(_store, _time, _ownership, request.Vm, request.Attempt, _silo.Address, _silo.Name, tenure => vm.Tenure = tenure);
         var running = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        vm.Follow(end => _endings.RecordAsync(vm, end.Reason, end.ExitCode), () => running.TrySetResult());
+        vm.Follow(end => _endings.OnMachineEndedAsync(vm, end.Reason, end.ExitCode), () => running.TrySetResult());
         var confirmed = ConfirmAsync(vm, authority, running.Task);
         try
         {

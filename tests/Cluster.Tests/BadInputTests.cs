@@ -18,7 +18,7 @@ public sealed class BadInputTests(TwoSilos cluster)
         { "none", _small with { MemoryBytes = 0 }, ClusterError.Invalid, "is none" },
         { "negative", _small with { MemoryBytes = -4096 }, ClusterError.Invalid, "is none" },
         { "too little", _small with { MemoryBytes = 4096 }, ClusterError.Invalid, "too little" },
-        { "odd", _small with { MemoryBytes = (1 << 20) + 1 }, ClusterError.Invalid, "multiple of 4096" },
+        { "odd", _small with { MemoryBytes = (4 << 20) + 1 }, ClusterError.Invalid, "multiple of 4096" },
         { "too much", _small with { MemoryBytes = 1L << 40 }, ClusterError.NoRoom, "more than any silo has" },
         { "more CPUs", _small with { VcpuCount = 2 }, ClusterError.Invalid, "2 CPUs" },
         { "a kernel that is not there", _small with { Boot = VmBoot.Linux, Kernel = new string('0', 64) }, ClusterError.NotFound, "upload it first" },

@@ -6,18 +6,15 @@ using Godwit.Grains.Interfaces.Vms;
 namespace Godwit.Silo.Machines;
 
 /// <summary>From a cluster's definition of a VM to the engine's.</summary>
-internal static class MachineSpecs
+internal static class EngineSpecs
 {
-    /// <summary>Guest TSC frequency: one tick a nanosecond, so that guest arithmetic on it is exact.</summary>
-    private const ulong TscHz = 1_000_000_000;
-
     public static MachineSpec ToSpec(VmDefinition definition) => new()
     {
         MemoryBytes = (ulong)definition.MemoryBytes,
         VcpuCount = definition.VcpuCount,
         CpuLevel = (CpuLevel)definition.CpuLevel,
         Clock = definition.Clock == VmClock.InstructionCount ? ClockMode.InstructionCount : ClockMode.Host,
-        TscHz = TscHz,
+        TscHz = MachineSpecs.DefaultTscHz,
         Boot = new BootSource
         {
             Protocol = definition.Boot switch

@@ -1,0 +1,117 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using Godwit.Client;
+using Godwit.Cluster.Tests.Processes;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Vms;
+using Xunit;
+
+namespace Godwit.Cluster.Tests;
+
+/// <summary>Two processes of the real silo executable, and the engine's machine in them with the built-in guest.</summary>
+public sealed partial class RealMachineTests : IAsyncLifetime
+{
+    private readonly string _folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
+    private readonly List<TestProcess> _processes = [];
+    private GodwitClient _client = null!;
+
+    private static string Executable => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Silo", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Godwit.Silo"));
+
+    public async Task InitializeAsync()
+    {
+        _processes.Add(await TestProcess.StartAsync(Executable, ["store", "--cluster", _folder, "--json"]));
+        _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name =>
+            TestProcess.StartAsync(Executable, ["silo", "--cluster", _folder, "--name", name, "--memory", "256M", "--json"]))));
+        _client = await GodwitClient.ConnectAsync(_processes[0].Ready.GetProperty("address").GetString()!);
+        await Eventually.HoldsAsync("two silos are active", async () => (await _client.SilosAsync()).Count(s => s.Host is not null) == 2);
+    }
+
+    [Fact]
+    public async Task TheBuiltInGuestMovesThereAndBackWithItsMemoryAndConsoleWhole()
+    {
+        var vm = _client.Vm("guest");
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = 32 << 20 });
+        await vm.StartAsync("a");
+        await TicksAsync(vm, 2);
+
+        foreach (var target in new[] { "b", "a" })
+        {
+            var result = await (await vm.MigrateAsync(new MigrationRequest { Target = target, VerifyAllMemory = true })).ResultAsync();
+            Assert.NotEqual("", result.SourceHash);
+            Assert.Equal(result.SourceHash, result.TargetHash);
+            var silos = await _client.SilosAsync();
+            Assert.DoesNotContain(silos.Single(s => s.Name != target).Host!.Vms, v => v.Name == vm.Name);
+        }
+
+        var before = (await vm.ShowAsync()).Figures!.ConsoleEnd;
+        await Eventually.HoldsAsync("it prints on", async () => (await vm.ShowAsync()).Figures!.ConsoleEnd > before + 200);
+        await vm.StopAsync();
+
+        // The console outlives the guest: every tick is there once, and no word was wrong.
+        var text = await WholeConsoleAsync(vm);
+        var ticks = Tick().Matches(text).Select(m => int.Parse(m.Groups[1].Value)).ToList();
+        Assert.Equal(Enumerable.Range(ticks[0], ticks.Count), ticks);
+        Assert.All(Wrong().Matches(text), m => Assert.Equal("0", m.Groups[1].Value));
+        VmCommandTests.AssertNoOverlap(await vm.RunsAsync());
+        Assert.Equal([1L, 2L, 3L], (await vm.RunsAsync()).Intervals.Select(i => i.Epoch).Distinct());
+        await vm.DeleteAsync();
+    }
+
+    [Fact]
+    public async Task AKernelThatIsNoneIsRefusedByTheMachineAndLeavesNothingReserved()
+    {
+        var vm = _client.Vm("nokernel");
+        var hash = await _client.UploadImageAsync(Encoding.ASCII.GetBytes("this is no kernel"));
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = 32 << 20, Boot = VmBoot.Linux, Kernel = hash });
+
+        await BadInputTests.RefusedAsync(ClusterError.Failed, "cannot be started", () => vm.StartAsync("a"));
+
+        Assert.Equal(VmState.Stopped, (await vm.ShowAsync()).State);
+        Assert.All(await _client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _client.DisposeAsync();
+        foreach (var process in Enumerable.Reverse(_processes))
+        {
+            await process.DisposeAsync();
+        }
+
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private static async Task TicksAsync(Vm vm, int count)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        var text = "";
+        await foreach (var segment in vm.Console(cancellation: limit.Token))
+        {
+            text += Encoding.Latin1.GetString(segment.Bytes);
+            if (Tick().Count(text) >= count)
+            {
+                return;
+            }
+        }
+    }
+
+    private static async Task<string> WholeConsoleAsync(Vm vm)
+    {
+        var text = new StringBuilder();
+        long next = 0;
+        await foreach (var segment in vm.Console())
+        {
+            Assert.Equal(next, segment.Offset);
+            next += segment.Bytes.Length;
+            text.Append(Encoding.Latin1.GetString(segment.Bytes));
+        }
+
+        return text.ToString();
+    }
+
+    [GeneratedRegex(@"tick=(\d+) ")]
+    private static partial Regex Tick();
+
+    [GeneratedRegex(@"wrong=(\d+) ")]
+    private static partial Regex Wrong();
+}

@@ -33,7 +33,7 @@ internal sealed partial class VmEndings
     /// Ends a machine that this silo owns, once. The record first says "stopped" when nothing of it runs any more; from
     /// then on its lease is no longer renewed.
     /// </summary>
-    public async Task EndAsync(HostedVm vm, string reason, int? exitCode)
+    public static async Task EndAsync(HostedVm vm, string reason, int? exitCode)
     {
         if (vm.Tenure is not { Lost: false } tenure || !vm.TryBeginEnding())
         {

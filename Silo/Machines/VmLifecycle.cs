@@ -67,7 +67,7 @@ internal sealed class VmLifecycle
             throw new ClusterException(ClusterError.WrongState, $"VM \"{name}\" is migrating to {vm.Job!.Ticket.TargetName}; wait for it or cancel it first.");
         }
 
-        await _endings.EndAsync(vm, reason, null);
+        await VmEndings.EndAsync(vm, reason, null);
     }
 
     /// <summary>Drops an ended machine and what is remembered of the VM.</summary>
@@ -123,7 +123,7 @@ internal sealed class VmLifecycle
         }
         catch (Exception e)
         {
-            await _endings.EndAsync(vm, $"it did not start: {e.Message}", null);
+            await VmEndings.EndAsync(vm, $"it did not start: {e.Message}", null);
             await _vms.DropAsync(vm);
             if (e is MachineException or InvalidDataException)
             {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics;
 using System.Text;
 
@@ -9,13 +10,13 @@ public sealed class GuestConsole
     /// <summary>Lines that the self-checking guest wrote begin with this; other lines are the kernel's and the shell's.</summary>
     public const string LinePrefix = "godwit-";
 
-    private readonly MemoryStream _bytes = new();
+    private readonly ArrayBufferWriter<byte> _bytes = new();
     private readonly StringBuilder _line = new();
     private readonly List<GuestLine> _ticks = [];
     private readonly List<string> _damaged = [];
     private long _firstArrival;
 
-    public byte[] Bytes => _bytes.ToArray();
+    public byte[] Bytes => _bytes.WrittenSpan.ToArray();
 
     /// <summary>The guest's tick lines in order.</summary>
     public IReadOnlyList<GuestLine> Ticks => _ticks;

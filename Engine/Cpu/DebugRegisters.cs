@@ -1,8 +1,8 @@
 namespace Godwit.Engine.Cpu;
 
 /// <summary>
-/// MOV to and from DR0-DR7 (Intel SDM 3B, 17.2). The registers hold what the guest writes; breakpoints in them do not
-/// trap, single-stepping and DR7.GD do. Privilege is the caller's to check.
+/// MOV to and from DR0-DR7 (Intel SDM 3B, 17.2). The registers hold what the guest writes; the back end
+/// takes the traps. Privilege is the caller's to check.
 /// </summary>
 public static unsafe class DebugRegisters
 {

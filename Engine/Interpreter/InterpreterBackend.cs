@@ -108,7 +108,16 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             if (c->State.Halted)
                 return VcpuExit.Halted;
             SelectMode();
-            bool alone = c->State.InterruptShadow || (c->State.Rflags & Rflags.TF) != 0;
+            bool debugged = (c->State.Rflags & Rflags.TF) != 0 || Breakpoints.AreOn(c->State);
+            if (debugged && MeetsBreakpoint())
+            {
+                if (!Complete(ref last))
+                    return VcpuExit.Shutdown;
+                continue;
+            }
+            // It holds for one instruction (SDM 3A, 2.3).
+            c->State.Rflags &= ~Rflags.RF;
+            bool alone = debugged || c->State.InterruptShadow;
             Block* block = Find(last);
             if (block != null)
                 last = alone ? RunAlone(block) : Execute(block);
@@ -154,24 +163,40 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         return last;
     }
 
-    /// <summary>Runs the first instruction of a block, with what follows from running alone: devices may be reached, and TF traps.</summary>
+    /// <summary>Runs the first instruction of a block, with what follows from running alone: devices may be reached, and debug traps taken.</summary>
     private Op* RunAlone(Block* block)
     {
-        bool trap = (_c->State.Rflags & Rflags.TF) != 0;
-        bool shadow = _c->State.InterruptShadow;
-        _c->State.InterruptShadow = false;
+        VcpuContext* c = _c;
+        bool trap = (c->State.Rflags & Rflags.TF) != 0;
+        bool shadow = c->State.InterruptShadow;
+        c->State.InterruptShadow = false;
         Op* op = (Op*)(block + 1);
         while (op->Length == 0)
             op++;
-        bool traps = trap && (op->Flags & (byte)OpFlags.NoTrap) == 0;
+        trap &= (op->Flags & (byte)OpFlags.NoTrap) == 0;
+        _tlb.BreakpointHits = 0;
         _tlb.Alone = true;
         _ = Step((Op*)(block + 1), out Op* last);
         _tlb.Alone = false;
-        if (_c->Fault.Vector == Completion.Partial)
-            _c->State.InterruptShadow = shadow;
-        else if (traps && _c->Fault.Vector == Fault.None && !_c->State.InterruptShadow)
-            EventDelivery.RaiseDebug(_c, DebugSingleStep);
+        if (c->Fault.Vector == Completion.Partial)
+            c->State.InterruptShadow = shadow;
+        else if (c->Fault.Vector != Fault.None || c->State.InterruptShadow)
+            return last;
+        ulong hits = _tlb.BreakpointHits | (trap ? DebugSingleStep : 0);
+        if (hits != 0)
+            EventDelivery.RaiseDebug(c, hits);
         return last;
+    }
+
+    /// <summary>Records a debug exception where an instruction breakpoint stands at RIP and RF does not hide it.</summary>
+    private bool MeetsBreakpoint()
+    {
+        ref CpuState state = ref _c->State;
+        if ((state.Rflags & Rflags.RF) != 0)
+            return false;
+        ulong linear = state.Mode64 ? state.Rip : (uint)(state.Rip + state.Cs.Base);
+        ulong hits = Breakpoints.AtInstruction(state, linear);
+        return hits != 0 && !EventDelivery.RaiseDebug(_c, hits);
     }
 
     /// <summary>DR6.BS (SDM 3B, 17.2.3).</summary>

@@ -7,7 +7,8 @@ namespace Godwit.Engine.Interpreter;
 
 /// <summary>
 /// Linear pages to host addresses, for reading and for writing. One bank of entries for each right to access: a user's,
-/// a supervisor's, a supervisor's under SMAP, and one that never hits for code whose alignment is checked. Devices,
+/// a supervisor's, a supervisor's under SMAP, and one that never hits, for code
+/// whose alignment is checked or whose accesses are watched by breakpoints. Devices,
 /// page-crossing accesses and stores to pages with decoded code never hit: they come to the slow paths here.
 /// </summary>
 internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
@@ -22,7 +23,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     private readonly LargePages _large;
     private readonly Bank[] _banks = [new(), new(), new(), new()];
     private Bank _bank;
-    private bool _user, _checkAlignment;
+    private bool _user, _checkAlignment, _watching;
 
     public SoftwareTlb(Vcpu vcpu, JumpCache jumps, CodeTranslations code, LargePages large, BlockCache blocks)
     {
@@ -38,9 +39,12 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     /// <summary>The instruction being executed runs alone (its RIP and the instruction count are exact) and may reach devices.</summary>
     public bool Alone { get; set; }
 
+    /// <summary>DR6 bits of the data breakpoints met since this was last cleared.</summary>
+    public ulong BreakpointHits { get; set; }
+
     public static SoftwareTlb Of(VcpuContext* c) => (SoftwareTlb)Vcpu.Of(c).Translations;
 
-    /// <summary>Selects the bank for the current CPL, CR0.AM, CR4.SMAP and EFLAGS.AC.</summary>
+    /// <summary>Selects the bank for the current CPL, CR0.AM, CR4.SMAP, EFLAGS.AC and DR7.</summary>
     public void SelectBank()
     {
         ref CpuState state = ref _c->State;
@@ -48,7 +52,8 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         bool ac = (state.Rflags & Rflags.AC) != 0;
         _user = user;
         _checkAlignment = user && ac && (state.Cr0 & Cr0.AM) != 0;
-        int bank = _checkAlignment ? 3 : user ? 0 : (state.Cr4 & Cr4.SMAP) != 0 && !ac ? 2 : 1;
+        _watching = Breakpoints.AreOn(state);
+        int bank = _checkAlignment || _watching ? 3 : user ? 0 : (state.Cr4 & Cr4.SMAP) != 0 && !ac ? 2 : 1;
         _bank = _banks[bank];
         _c->Tlb = _bank.Entries;
     }
@@ -73,6 +78,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         }
         if ((first == null || (head < size && second == null)) && !Alone)
             return Completion.Stop(_c, Completion.Alone);
+        Watch(address, size, write: false);
         ReadPart(first, firstPhysical, destination, head);
         if (head < size)
             ReadPart(second, secondPhysical, destination + head, size - head);
@@ -84,6 +90,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     {
         if (!PrepareWrite(address, size, out Target target))
             return false;
+        Watch(address, size, write: true);
         WritePart(target.First, target.FirstPhysical, source, target.Head);
         if (target.Head < size)
             WritePart(target.Second, target.SecondPhysical, source + target.Head, size - target.Head);
@@ -95,6 +102,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     {
         if (!PrepareWrite(address, size, out Target target))
             return false;
+        Watch(address, size, write: false);
         ReadPart(target.First, target.FirstPhysical, destination, target.Head);
         if (target.Head < size)
             ReadPart(target.Second, target.SecondPhysical, destination + target.Head, size - target.Head);
@@ -251,7 +259,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         byte* host = _vcpu.Memory.Resolve(number, access == PageAccess.Write ? Access.Write : Access.Read);
         if (host == null)
             return null;
-        if (!_checkAlignment)
+        if (_bank != _banks[3])
             Fill(entry, linear, access, translation, host);
         return host + (linear & OffsetMask);
     }
@@ -268,6 +276,12 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         (translation.Global ? _bank.Global : _bank.Local).Add(Index(linear));
         if (translation.PageSize > PageNumber.Size)
             _large.Add(linear, translation.PageSize);
+    }
+
+    private void Watch(ulong address, int size, bool write)
+    {
+        if (_watching)
+            BreakpointHits |= Breakpoints.AtData(_c->State, address, size, write);
     }
 
     private void ReadPart(byte* host, ulong physical, byte* destination, int size)

@@ -130,7 +130,8 @@ internal static unsafe class Strings
         bool up = (c->State.Rflags & Rflags.DF) == 0;
         ulong delta = up ? (ulong)sizeof(T) : 0 - (ulong)sizeof(T);
         ulong left = Offset<TAddress>(c, Gpr.RCX);
-        ulong room = Longest;
+        // Debug traps come after each iteration.
+        ulong room = (c->State.Rflags & Rflags.TF) == 0 && !Breakpoints.AreOn(c->State) ? Longest : 1;
         while (left != 0)
         {
             if (room == 0)

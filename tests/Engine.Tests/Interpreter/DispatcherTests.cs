@@ -86,6 +86,84 @@ public sealed unsafe class DispatcherTests
     }
 
     [Fact]
+    public void ARepeatedInstructionTrapsAfterEachIteration()
+    {
+        using TestMachine machine = new(64);
+        machine.SetHandler(1, Handler);
+        machine.Load(a =>
+        {
+            a.inc(ebx);
+            a.iretq();
+        }, Handler);
+        machine.Load(a =>
+        {
+            a.rep.stosb();
+            a.nop();
+        });
+        machine.State.Gpr[Gpr.RDI] = TestMachine.Data;
+        machine.State.Gpr[Gpr.RCX] = 5;
+        machine.State.Rflags |= Rflags.TF;
+        machine.Backend.Run(5 * 2 + 1);
+        Assert.Equal(0ul, machine.State.Gpr[Gpr.RCX]);
+        Assert.Equal(5ul, machine.State.Gpr[Gpr.RBX]);
+        Assert.Equal(TestMachine.Code + 2, machine.State.Rip);
+    }
+
+    [Theory]
+    [InlineData(0x0001_0001ul, 0x104, 1)] // one byte, writes
+    [InlineData(0x000d_0001ul, 0x104, 1)] // four bytes, writes
+    [InlineData(0x000f_0001ul, 0x104, 2)] // four bytes, reads and writes
+    [InlineData(0x000b_0001ul, 0x100, 2)] // eight bytes, reads and writes
+    [InlineData(0x000f_0001ul, 0x108, 0)]
+    [InlineData(0x000f_0000ul, 0x104, 0)]
+    public void ADataBreakpointTrapsAfterTheAccess(ulong dr7, int at, int traps)
+    {
+        using TestMachine machine = new(64);
+        machine.SetHandler(1, Handler);
+        machine.Load(a =>
+        {
+            a.inc(ebx);
+            a.iretq();
+        }, Handler);
+        machine.Load(a =>
+        {
+            a.mov(__byte_ptr[(uint)TestMachine.Data + 0x104], al);
+            a.mov(eax, __dword_ptr[(uint)TestMachine.Data + 0x104]);
+            a.nop();
+        });
+        machine.State.Dr0 = TestMachine.Data + (ulong)at;
+        machine.State.Dr7 = 0x400 | dr7;
+        machine.Backend.Run(3 + traps * 2);
+        Assert.Equal((ulong)traps, machine.State.Gpr[Gpr.RBX]);
+        Assert.Equal(traps > 0 ? 1ul : 0, machine.State.Dr6 & 15);
+    }
+
+    [Fact]
+    public void AnInstructionBreakpointFaultsUntilTheResumeFlagHidesIt()
+    {
+        using TestMachine machine = new(64);
+        machine.SetHandler(1, Handler);
+        machine.Load(a =>
+        {
+            a.inc(ebx);
+            a.or(__dword_ptr[rsp + 16], 1 << 16);
+            a.iretq();
+        }, Handler);
+        machine.Load(a =>
+        {
+            a.nop();
+            a.inc(eax);
+            a.inc(eax);
+        });
+        machine.State.Dr3 = TestMachine.Code + 1;
+        machine.State.Dr7 = 0x400 | 1 << 7;
+        machine.Backend.Run(3 + 3);
+        Assert.Equal(1ul, machine.State.Gpr[Gpr.RBX]);
+        Assert.Equal(2ul, machine.State.Gpr[Gpr.RAX]);
+        Assert.Equal(0ul, machine.State.Rflags & Rflags.RF);
+    }
+
+    [Fact]
     public void AnInstructionThatAsksForAnExitCompletesFirst()
     {
         using TestMachine machine = new(64);

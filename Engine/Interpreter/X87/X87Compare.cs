@@ -79,8 +79,7 @@ internal static unsafe class X87Compare
             deliver = X87Unit.Report(c, control);
             c->State.X87Status |= (ushort)c1;
         }
-        if (!deliver)
-            return op + 1;
+        // The outcome shows even where an unmasked exception keeps the operands from being popped.
         if ((op->Extra & ToFlags) != 0)
             c->SetArithmetic(relation switch
             {
@@ -97,7 +96,7 @@ internal static unsafe class X87Compare
                 Relation.Greater => 0,
                 _ => X87Flags.C3 | X87Flags.C2 | X87Flags.C0,
             });
-        for (uint i = op->Extra & PopMask; i != 0; i--)
+        for (uint i = deliver ? op->Extra & PopMask : 0; i != 0; i--)
             X87Unit.Pop(c);
         return op + 1;
     }

@@ -120,11 +120,13 @@ internal static unsafe class X87Functions
         }
         Number result = SoftFloat.Round(value.Negative, value.Exponent + exponent, (UInt128)value.Significand << 64, FloatFormat.Extended, ref control);
         // Beyond what an unmasked exception's wrapped exponent can express (Intel SDM 2A, FSCALE).
-        if (result.Class == NumberClass.Finite && result.Exponent > FloatFormat.Extended.MaxExponent)
-            return Number.Infinity(value.Negative);
-        if (result.Class == NumberClass.Finite && result.Exponent < FloatFormat.Extended.MinExponent - 63)
-            return Number.Zero(value.Negative);
-        return result;
+        bool over = result.Class == NumberClass.Finite && result.Exponent > FloatFormat.Extended.MaxExponent;
+        bool under = result.Class == NumberClass.Finite && result.Exponent < FloatFormat.Extended.MinExponent - 63;
+        if (!over && !under)
+            return result;
+        control.Flags |= X87Flags.Precision;
+        control.RoundedUp = over;
+        return over ? Number.Infinity(value.Negative) : Number.Zero(value.Negative);
     }
 
     /// <summary>The exponent replaces ST0, the significand (as a number from 1 to 2) is pushed.</summary>
@@ -183,14 +185,16 @@ internal static unsafe class X87Functions
             return done ? op + 1 : VectorState.Leave(c, op);
         }
         FloatControl control = X87Unit.Control(c);
+        // Without a quotient only C2 and C1 are cleared.
         int other = c->State.X87Status & (X87Flags.C0 | X87Flags.C3);
         Number result = PartialRemainder(X87Unit.Get(c, 0), X87Unit.Get(c, 1), nearest, ref control, out int codes);
         if (X87Unit.Report(c, control))
         {
             X87Unit.Set(c, 0, result);
-            // Without a quotient only C2 and C1 are cleared.
             X87Unit.SetConditions(c, codes == NoQuotient ? other : codes);
         }
+        else
+            X87Unit.SetConditions(c, other);
         return op + 1;
     }
 
@@ -206,11 +210,11 @@ internal static unsafe class X87Functions
             return SoftFloat.Invalid(ref control);
         codes = 0;
         SoftFloat.NoteDenormal(value, divisor, ref control);
-        if (value.IsZero || divisor.IsInfinity)
+        if (value.IsZero)
             return value;
         int distance = value.Exponent - divisor.Exponent;
-        // A numerator below half the divisor is its own remainder.
-        if (distance < (nearest ? -1 : 0))
+        // A numerator below half the divisor is its own remainder; a tiny one underflows.
+        if (divisor.IsInfinity || distance < (nearest ? -1 : 0))
             return SoftFloat.Round(value.Negative, value.Exponent, (UInt128)value.Significand << 64, FloatFormat.Extended, ref control);
         bool partial = distance >= 64;
         int steps = partial ? 32 + (distance & 31) : distance;

@@ -93,7 +93,8 @@ internal static unsafe class X87Moves
         }
         FloatControl control = X87Unit.Control(c);
         Number value = SoftFloat.Convert(TSource.Unpack(bits), FloatFormat.Extended, ref control);
-        if (X87Unit.Report(c, control))
+        // A denormal is loaded even where its exception is unmasked.
+        if (X87Unit.Report(c, control) || (control.Flags & X87Flags.Invalid) == 0)
             X87Unit.Push(c, value);
         return op + 1;
     }
@@ -151,6 +152,8 @@ internal static unsafe class X87Moves
             ? GuestAccess.Store(c, address, value.ToSingle())
             : GuestAccess.Store(c, address, value.ToDouble())))
             return VectorState.Leave(c, op);
+        if (!deliver)
+            control.Flags &= ~X87Flags.Precision;
         X87Unit.Report(c, control);
         if (deliver && op->Extra != 0)
             X87Unit.Pop(c);

@@ -143,7 +143,9 @@ internal static unsafe class X87Transcendental
             if (value.IsZero)
                 return value;
             SoftFloat.NoteDenormal(value, value, ref control);
-            // Outside of [-1, 1] the result is undefined; the host's processor returns the operand, except that 1 and -1 are exact.
+            // Outside of [-1, 1] the result is undefined; the host's processor returns the operand and calls all inexact.
+            if (value.Exponent >= 0)
+                control.Flags |= X87Flags.Precision;
             if (value.Exponent > 0 || (value.Exponent == 0 && value.Significand != Number.IntegerBit))
                 return value;
             if (value.Exponent == 0)
@@ -172,7 +174,8 @@ internal static unsafe class X87Transcendental
             if (second.IsZero || isOne)
                 return Number.Zero(second.Negative != below);
             Wide logarithm = WideFunctions.Log2(Wide.From(top));
-            // Powers of two have integer logarithms: such a product may be exact.
+            // Powers of two have integer logarithms: such a product may be exact, though it is not called so.
+            control.Flags |= X87Flags.Precision;
             if (top.Significand == Number.IntegerBit)
                 return SoftFloat.Multiply(Number.Integer(top.Exponent), second, FloatFormat.Extended, ref control);
             return (logarithm * Wide.From(second)).Round(ref control);

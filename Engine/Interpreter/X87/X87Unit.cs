@@ -138,7 +138,7 @@ internal static unsafe class X87Unit
         const int before = X87Flags.Invalid | X87Flags.Denormal | X87Flags.ZeroDivide;
         bool deliver = (flags & before & ~control.Masks) == 0;
         if (!deliver)
-            flags &= before;
+            flags &= before | X87Flags.StackFault;
         else if (control.RoundedUp && (flags & X87Flags.Precision) != 0)
             status |= X87Flags.C1;
         c->State.X87Status = X87Flags.WithSummary(status | flags, c->State.X87Control);

@@ -33,7 +33,7 @@ internal unsafe struct UnitState
     public fixed byte Operand[MemorySize];
 }
 
-/// <summary>Runs single vector and x87 instructions, all exceptions masked, on the host's processor.</summary>
+/// <summary>Runs single vector and x87 instructions on the host's processor. They must not fault: SSE exceptions are masked, and no x87 exception waits.</summary>
 internal sealed unsafe class NativeUnit : IDisposable
 {
     private const int CodeSize = 4096;

@@ -60,7 +60,7 @@ internal static unsafe class UnitValues
         _ => 0x7f80_8000_7fff_ff01ul ^ (ulong)random.Next(2) * 0x80ff_ff7f_0001_8000ul,
     };
 
-    /// <summary>Fills registers, operand and control words; all exceptions masked.</summary>
+    /// <summary>Fills registers, operand and control words; all SSE exceptions masked.</summary>
     public static void Fill(UnitState* state, Random random)
     {
         new Span<byte>(state, sizeof(UnitState)).Clear();
@@ -68,7 +68,11 @@ internal static unsafe class UnitValues
         *(ushort*)image = (ushort)(0x7f | (uint)random.Next(16) << 8);
         if ((*(ushort*)image & 0x300) == 0x100)
             *(ushort*)image |= 0x200;
-        int flags = random.Next(2) == 0 ? 0 : random.Next(64);
+        // x87 exceptions wait for the next waiting instruction, which the stub does not have: they may be unmasked, but
+        // none may wait when the instruction starts.
+        if (random.Next(2) == 0)
+            *(ushort*)image &= (ushort)(0xffc0 | random.Next(64));
+        int flags = random.Next(2) == 0 ? 0 : random.Next(64) & *(ushort*)image;
         *(ushort*)(image + 2) = (ushort)(flags | random.Next(8) << 11 | ((random.Next(256) << 8) & 0x4700));
         image[4] = random.Next(4) == 0 ? (byte)random.Next(256) : (byte)0xff;
         uint mxcsr = 0x1f80 | (uint)(random.Next(2) == 0 ? 0 : random.Next(64));

@@ -7,7 +7,7 @@ using Xunit.Abstractions;
 namespace Godwit.Engine.Tests.Interpreter.X87;
 
 /// <summary>
-/// Every x87 form against the host's processor, all exceptions masked. GODWIT_DIFFERENTIAL_COUNT sets how many random
+/// Every x87 form against the host's processor, exceptions masked and unmasked. GODWIT_DIFFERENTIAL_COUNT sets how many random
 /// states each form meets (default 60), GODWIT_DIFFERENTIAL_SEED repeats a run.
 /// </summary>
 public sealed class X87DifferentialTests(ITestOutputHelper output)

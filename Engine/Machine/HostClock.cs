@@ -16,21 +16,25 @@ public interface IMachineClock : IGuestClock
     void Set(ulong nanoseconds);
 }
 
-/// <summary>Guest time that passes with the host's monotonic clock while the machine runs.</summary>
+/// <summary>Guest time that passes with the host's monotonic clock while the machine runs. Driven by one thread, read by any.</summary>
 public sealed class HostClock(ulong tscHz) : IMachineClock
 {
-    // CLOCK_MONOTONIC in nanoseconds on Linux, the only host of this clock's resolution that is supported.
+    // CLOCK_MONOTONIC counts nanoseconds on Linux, the only host.
     private static readonly long s_nanosecondsPerTick = 1_000_000_000 / Stopwatch.Frequency;
 
-    private readonly Lock _gate = new();
-    private ulong _stoppedAt;
-    private long _startedAt;
-    private bool _running;
+    // Replaced as a whole, so that a reader on another thread never sees half a change.
+    private volatile Anchor _anchor = new(0, null);
 
-    // Readers take no lock: start and stop happen only while no vCPU runs, and a torn view is prevented by ordering.
-    public ulong Nanoseconds => Volatile.Read(ref _running)
-        ? _stoppedAt + (ulong)((Stopwatch.GetTimestamp() - _startedAt) * s_nanosecondsPerTick)
-        : _stoppedAt;
+    public ulong Nanoseconds
+    {
+        get
+        {
+            Anchor anchor = _anchor;
+            return anchor.StartedAt is { } started
+                ? anchor.Nanoseconds + (ulong)((Stopwatch.GetTimestamp() - started) * s_nanosecondsPerTick)
+                : anchor.Nanoseconds;
+        }
+    }
 
     public ulong TscHz => tscHz;
 
@@ -38,35 +42,16 @@ public sealed class HostClock(ulong tscHz) : IMachineClock
 
     public ulong WallNanoseconds => (ulong)(DateTime.UtcNow - DateTime.UnixEpoch).Ticks * 100;
 
-    public void Start()
-    {
-        lock (_gate)
-        {
-            if (_running)
-                return;
-            _startedAt = Stopwatch.GetTimestamp();
-            Volatile.Write(ref _running, true);
-        }
-    }
+    public void Start() => _anchor = new Anchor(Nanoseconds, Stopwatch.GetTimestamp());
 
-    public void Stop()
-    {
-        lock (_gate)
-        {
-            if (!_running)
-                return;
-            ulong now = Nanoseconds;
-            Volatile.Write(ref _running, false);
-            _stoppedAt = now;
-        }
-    }
+    public void Stop() => _anchor = new Anchor(Nanoseconds, null);
 
-    public void Set(ulong nanoseconds)
-    {
-        lock (_gate)
-            _stoppedAt = nanoseconds;
-    }
+    public void Set(ulong nanoseconds) => _anchor = new Anchor(nanoseconds, null);
 
     internal static ulong TscOf(ulong nanoseconds, ulong hz) =>
         hz == 1_000_000_000 ? nanoseconds : (ulong)((UInt128)nanoseconds * hz / 1_000_000_000);
+
+    /// <param name="Nanoseconds">Guest time at the anchor.</param>
+    /// <param name="StartedAt">The host's time at the anchor; null while guest time stands still.</param>
+    private sealed record Anchor(ulong Nanoseconds, long? StartedAt);
 }

@@ -7,12 +7,12 @@ using Godwit.Grains.Interfaces.Vms;
 
 namespace Godwit.Cli.Drill;
 
-/// <summary>The guests of a drill: Debian's kernel with the workload, and the built-in guest alone and helping, all under the same load.</summary>
+/// <summary>The guests of a drill: Debian's kernel with the workload, and the built-in guest alone and cooperating, all under the same load.</summary>
 internal sealed class DrillGuests(DrillLoad load)
 {
     public const string Linux = "linux";
     public const string Builtin = "builtin";
-    public const string BuiltinHelping = "builtin, helping";
+    public const string BuiltinCooperating = "builtin, cooperating";
 
     private static readonly TimeSpan s_bootLimit = TimeSpan.FromMinutes(3);
 
@@ -38,16 +38,16 @@ internal sealed class DrillGuests(DrillLoad load)
             progress,
             CancellationToken.None));
 
-    public GuestPlan BuiltinGuest(bool helping) => new(
-        helping ? BuiltinHelping : Builtin,
-        helping ? "builtin-helping" : "builtin",
+    public GuestPlan BuiltinGuest(bool cooperating) => new(
+        cooperating ? BuiltinCooperating : Builtin,
+        cooperating ? "builtin-cooperating" : "builtin",
         new VmDefinition
         {
             MemoryBytes = load.MemoryBytes,
             Boot = VmBoot.Builtin,
-            CommandLine = string.Create(CultureInfo.InvariantCulture, $"working-set={load.WorkingSetMegabytes}M rate={load.PagesPerSecond} cooperate={(helping ? "on" : "off")}"),
+            CommandLine = string.Create(CultureInfo.InvariantCulture, $"working-set={load.WorkingSetMegabytes}M rate={load.PagesPerSecond} cooperate={(cooperating ? "on" : "off")}"),
         },
-        Cooperate: helping,
+        Cooperate: cooperating,
         s_bootLimit);
 }
 

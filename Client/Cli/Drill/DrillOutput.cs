@@ -61,7 +61,7 @@ internal sealed class DrillOutput(bool json)
                 MemorySize.Format(m.Bytes), Milliseconds(m.TotalMilliseconds), Milliseconds(m.BlackoutMilliseconds), m.GuestGapMilliseconds is { } gap ? Milliseconds(gap) : "");
         _tables.Write(table);
         List<DrillMigration> alone = [.. migrations.Where(m => m.Guest == DrillGuests.Builtin && !m.Cooperation)];
-        List<DrillMigration> helped = [.. migrations.Where(m => m.Guest == DrillGuests.BuiltinHelping && m.GuestWasReady)];
+        List<DrillMigration> helped = [.. migrations.Where(m => m.Guest == DrillGuests.BuiltinCooperating && m.GuestWasReady)];
         if (alone.Count > 0 && helped.Count > 0)
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,

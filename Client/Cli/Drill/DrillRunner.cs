@@ -63,8 +63,8 @@ internal sealed class DrillRunner
         List<GuestPlan> plans = [];
         if (images is not null)
             plans.Add(await guests.LinuxAsync(cluster.Client, images, cancellation).ConfigureAwait(false));
-        plans.Add(guests.BuiltinGuest(helping: false));
-        plans.Add(guests.BuiltinGuest(helping: true));
+        plans.Add(guests.BuiltinGuest(cooperating: false));
+        plans.Add(guests.BuiltinGuest(cooperating: true));
         return plans;
     }
 }

@@ -31,7 +31,7 @@ public static class TimelineSvg
         double bytes = Math.Max(1, migration.Rounds.Select(r => (double)r.Bytes).DefaultIfEmpty(1).Max());
         double dirtied = Math.Max(1, migration.Rounds.Select(r => (double)r.DirtiedMeanwhile).DefaultIfEmpty(1).Max());
         double scale = (Width - Left - Right) / end;
-        string title = SecurityElement.Escape($"{migration.Guest}{(migration.Cooperation ? ", cooperating" : "")}: {migration.From} to {migration.To}");
+        string title = SecurityElement.Escape($"{migration.Guest}: {migration.From} to {migration.To}");
         svg.Append(CultureInfo.InvariantCulture, $"""
             <g transform="translate({Left},{y + Top})">
             <text x="0" y="-12" font-weight="bold">{title} — {migration.TotalMilliseconds:0} ms in all, blackout {migration.BlackoutMilliseconds:0.0} ms, {migration.Bytes / 1e6:0.0} MB</text>

@@ -181,7 +181,7 @@ public sealed class SiloDeathTests(TwoSilos cluster)
         return (vm, await vm.MigrateAsync(new MigrationRequest { Target = "a" }), victim);
     }
 
-    private async Task RunsOnAtTheSourceAsync(Vm vm, MigrationHandle migration, long epoch)
+    private static async Task RunsOnAtTheSourceAsync(Vm vm, MigrationHandle migration, long epoch)
     {
         var failed = await Assert.ThrowsAsync<GodwitException>(() => migration.ResultAsync());
         Assert.Contains("runs on, on silo a", failed.Message, StringComparison.Ordinal);

@@ -10,7 +10,9 @@ namespace Godwit.Engine.Machine;
 /// A machine in this process, behind the interface that its host uses. Commands that change its phase run one after
 /// another; a migration or a snapshot under way refuses those that would disturb it.
 /// </summary>
-public sealed class MachineActor(string name = "vm") : IMachine
+/// <param name="name">Names the machine's threads and errors.</param>
+/// <param name="expected">What a snapshot or a migration must bring, its clock rate aside; null: anything well-formed.</param>
+public sealed class MachineActor(string name = "vm", MachineSpec? expected = null) : IMachine
 {
     private readonly SemaphoreSlim _commands = new(1, 1);
     private readonly EventLog _events = new();
@@ -189,7 +191,13 @@ public sealed class MachineActor(string name = "vm") : IMachine
         _commands.Release();
     }
 
-    private VirtualMachine Prepare(MachineSpec spec) => new(spec, _permit, _events, name);
+    // The spec of a snapshot or a stream is a stranger's: memory was set aside for the one that was expected.
+    private VirtualMachine Prepare(MachineSpec spec) => expected is null || spec with { TscHz = expected.TscHz } == expected
+        ? new(spec, _permit, _events, name)
+        : throw new MachineException($"it is another machine than the one expected: {Describe(spec)}, not {Describe(expected)}");
+
+    private static string Describe(MachineSpec spec) =>
+        $"{spec.MemoryBytes >> 20} MiB, {spec.VcpuCount} vCPU, clock {spec.Clock}, {spec.Boot.Protocol} kernel {spec.Boot.Kernel ?? "none"}";
 
     private void Adopt(VirtualMachine machine, MachinePhase phase)
     {

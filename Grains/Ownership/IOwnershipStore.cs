@@ -8,6 +8,9 @@ namespace Godwit.Grains.Ownership;
 /// </summary>
 public interface IOwnershipStore
 {
+    /// <summary>Pays ahead for what the first change would pay: called when a silo starts.</summary>
+    Task WarmUpAsync(CancellationToken cancellation);
+
     /// <summary>Null where there is no VM of that name.</summary>
     Task<OwnershipRecord?> ReadAsync(string vm, CancellationToken cancellation);
 

@@ -110,9 +110,17 @@ public sealed class VmGrain : Grain, IVmGrain
             throw new ClusterException(ClusterError.WrongState, $"VM \"{Name}\" was started meanwhile; stop it first.");
         }
 
-        if (_silos.IsAlive(record.Owner))
+        // Wherever it has been: its console on the last silo, its history on all.
+        foreach (var silo in _silos.Live())
         {
-            await OnHost(record.Owner!, record.OwnerName, h => h.ForgetVm(Name));
+            try
+            {
+                await OnHost(silo.Address, silo.Name, h => h.ForgetVm(Name));
+            }
+            catch (ClusterException e) when (e.Error == ClusterError.Unavailable)
+            {
+                // It is on its way out, and what it remembers with it.
+            }
         }
     }
 

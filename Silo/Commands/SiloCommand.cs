@@ -15,7 +15,7 @@ internal static class SiloCommand
 {
     private const int PortAttempts = 3;
 
-    public static Command Create(Func<IMachine> machines, string storeExecutable)
+    public static Command Create(Func<string, MachineSpec, IMachine> machines, string storeExecutable)
     {
         var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
         var name = new Option<string?>("--name") { Description = "Name of this silo (default: silo- and its port)", HelpName = "N" };
@@ -68,7 +68,7 @@ internal static class SiloCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(SiloSettings settings, Func<IMachine> machines, bool json, bool retryPort, CancellationToken cancellation)
+    private static async Task<int> RunAsync(SiloSettings settings, Func<string, MachineSpec, IMachine> machines, bool json, bool retryPort, CancellationToken cancellation)
     {
         for (var attempt = 1; ; attempt++)
         {

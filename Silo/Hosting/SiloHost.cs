@@ -23,8 +23,11 @@ public static class SiloHost
     /// <summary>Orleans' names of the cluster; the store's address tells clusters apart.</summary>
     public const string ClusterId = "godwit";
 
-    /// <param name="machines">Makes an empty machine; its implementation is the engine's, or a test's.</param>
-    public static async Task<WebApplication> BuildAsync(SiloSettings settings, Func<IMachine> machines)
+    /// <summary>Far more than the migrations that a silo can take part in; strangers beyond it are closed at once.</summary>
+    private const int MaxDataConnections = 256;
+
+    /// <param name="machines">Makes an empty machine of that name that takes no other spec; the engine's, or a test's.</param>
+    public static async Task<WebApplication> BuildAsync(SiloSettings settings, Func<string, MachineSpec, IMachine> machines)
     {
         var store = await StoreConnection.OpenAsync(settings.Store);
         var builder = WebApplication.CreateSlimBuilder();
@@ -37,7 +40,10 @@ public static class SiloHost
 
         builder.Logging.AddConsole(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
-            kestrel.Listen(IPAddress.Loopback, settings.DataPort, listen => listen.UseConnectionHandler<DataPlaneHandler>()));
+        {
+            kestrel.Limits.MaxConcurrentConnections = MaxDataConnections;
+            kestrel.Listen(IPAddress.Loopback, settings.DataPort, listen => listen.UseConnectionHandler<DataPlaneHandler>());
+        });
         builder.Host.UseOrleans(silo => ConfigureOrleans(silo, settings));
         AddGodwit(builder.Services, settings, store, machines);
         return builder.Build();
@@ -64,7 +70,7 @@ public static class SiloHost
         });
     }
 
-    private static void AddGodwit(IServiceCollection services, SiloSettings settings, StoreConnection store, Func<IMachine> machines)
+    private static void AddGodwit(IServiceCollection services, SiloSettings settings, StoreConnection store, Func<string, MachineSpec, IMachine> machines)
     {
         services.AddSingleton(_ => store);
         services.AddSingleton(machines);

@@ -13,10 +13,10 @@ internal sealed class HostedVms
     private readonly ConcurrentDictionary<string, HostedVm> _vms = new();
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _gates = new();
     private readonly ConcurrentDictionary<string, RunLog> _logs = new();
-    private readonly Func<IMachine> _factory;
+    private readonly Func<string, MachineSpec, IMachine> _factory;
     private readonly SiloIdentity _silo;
 
-    public HostedVms(Func<IMachine> factory, SiloIdentity silo, MemoryLedger memory)
+    public HostedVms(Func<string, MachineSpec, IMachine> factory, SiloIdentity silo, MemoryLedger memory)
     {
         _factory = factory;
         _silo = silo;
@@ -40,7 +40,7 @@ internal sealed class HostedVms
 
     /// <summary>A new, empty machine with memory set aside for it; not yet in the registry.</summary>
     public HostedVm Build(string vm, VmDefinition definition, MemoryReservation memory) =>
-        new(vm, definition, _factory(), memory, LogOf(vm));
+        new(vm, definition, _factory(vm, EngineSpecs.ToSpec(definition)), memory, LogOf(vm));
 
     /// <summary>False where there is one of that name already.</summary>
     public bool TryAdd(HostedVm vm) => _vms.TryAdd(vm.Name, vm);

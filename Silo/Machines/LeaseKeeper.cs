@@ -10,16 +10,24 @@ namespace Godwit.Silo.Machines;
 internal sealed partial class LeaseKeeper : BackgroundService
 {
     private readonly HostedVms _vms;
+    private readonly IOwnershipStore _store;
     private readonly OwnershipOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger<LeaseKeeper> _log;
 
-    public LeaseKeeper(HostedVms vms, IOptions<OwnershipOptions> options, TimeProvider time, ILogger<LeaseKeeper> log)
+    public LeaseKeeper(HostedVms vms, IOwnershipStore store, IOptions<OwnershipOptions> options, TimeProvider time, ILogger<LeaseKeeper> log)
     {
         _vms = vms;
+        _store = store;
         _options = options.Value;
         _time = time;
         _log = log;
+    }
+
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await _store.WarmUpAsync(cancellationToken);
+        await base.StartAsync(cancellationToken);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)

@@ -141,6 +141,12 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
             throw new ClusterException(ClusterError.Moved, $"VM \"{vm}\" has left silo {_silo.Name}.");
         }
 
+        if (chunk.Ended && (hosted.Gone.IsCancellationRequested || hosted.Tenure.Lost))
+        {
+            // This copy is over, not the guest.
+            throw new ClusterException(ClusterError.Moved, $"VM \"{vm}\" has left silo {_silo.Name}.");
+        }
+
         return new ConsoleSegment { BootEpoch = tenure.BootEpoch, Epoch = tenure.Epoch, Offset = chunk.Offset, Bytes = chunk.Bytes, Ended = chunk.Ended };
     }
 

@@ -39,6 +39,8 @@ public sealed class EmbeddedStore : IDisposable
                 "--aof-commit-wait",
                 "--aof-memory", "32m",
                 "--aof-page-size", "8m",
+                "--aof-size-limit", "128m",
+                "--aof-segment-size", "64m",
                 "--storage-tier",
                 "--logdir", folder,
                 "--checkpointdir", folder,

@@ -56,6 +56,13 @@ public sealed class RedisOwnershipStore : IOwnershipStore
 
     public RedisOwnershipStore(StoreConnection store) => _store = store;
 
+    /// <summary>
+    /// Compiles the script on this connection ahead of its first use: that takes most of a second, and a migration's
+    /// blackout is no place for it.
+    /// </summary>
+    public Task WarmUpAsync(CancellationToken cancellation) =>
+        CompareExchangeAsync("", "none", OwnershipRecord.Initial(), cancellation);
+
     public async Task<OwnershipRecord?> ReadAsync(string vm, CancellationToken cancellation)
     {
         var text = await AskAsync(db => db.HashGetAsync(Key(vm), "o"), cancellation);

@@ -9,22 +9,9 @@ using Xunit;
 namespace Godwit.Cluster.Tests;
 
 /// <summary>Two processes of the real silo executable, and the engine's machine in them with the built-in guest.</summary>
-public sealed partial class RealMachineTests : IAsyncLifetime
+public sealed partial class RealMachineTests(RealSilos cluster) : IClassFixture<RealSilos>
 {
-    private readonly string _folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
-    private readonly List<TestProcess> _processes = [];
-    private GodwitClient _client = null!;
-
-    private static string Executable => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Silo", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Godwit.Silo"));
-
-    public async Task InitializeAsync()
-    {
-        _processes.Add(await TestProcess.StartAsync(Executable, ["store", "--cluster", _folder, "--json"]));
-        _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name =>
-            TestProcess.StartAsync(Executable, ["silo", "--cluster", _folder, "--name", name, "--memory", "256M", "--json"]))));
-        _client = await GodwitClient.ConnectAsync(_processes[0].Ready.GetProperty("address").GetString()!);
-        await Eventually.HoldsAsync("two silos are active", async () => (await _client.SilosAsync()).Count(s => s.Host is not null) == 2);
-    }
+    private readonly GodwitClient _client = cluster.Client;
 
     [Fact]
     public async Task TheBuiltInGuestMovesThereAndBackWithItsMemoryAndConsoleWhole()
@@ -70,15 +57,29 @@ public sealed partial class RealMachineTests : IAsyncLifetime
         Assert.All(await _client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
     }
 
-    public async Task DisposeAsync()
+    [Fact]
+    public async Task ASnapshotIsRestoredOnlyWholeAndOnlyToAVmOfItsShape()
     {
-        await _client.DisposeAsync();
-        foreach (var process in Enumerable.Reverse(_processes))
-        {
-            await process.DisposeAsync();
-        }
+        var vm = _client.Vm("kept");
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
+        await vm.StartAsync("a");
+        await TicksAsync(vm, 2);
+        using var snapshot = new MemoryStream();
+        await vm.SnapshotAsync(snapshot);
+        await vm.StopAsync();
+        var smaller = _client.Vm("smaller");
+        await smaller.CreateAsync(new VmDefinition { MemoryBytes = 8 << 20 });
 
-        Directory.Delete(_folder, recursive: true);
+        await BadInputTests.RefusedAsync(ClusterError.Failed, "another machine than the one expected", () => smaller.RestoreAsync(new MemoryStream(snapshot.ToArray())));
+        await BadInputTests.RefusedAsync(ClusterError.Failed, "snapshot", () => vm.RestoreAsync(new MemoryStream(snapshot.ToArray()[..^100])));
+        Assert.All(await _client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
+
+        await vm.RestoreAsync(new MemoryStream(snapshot.ToArray()), "b");
+        var before = (await vm.ShowAsync()).Figures!.ConsoleEnd;
+        await vm.ResumeAsync();
+        await Eventually.HoldsAsync("it prints on", async () => (await vm.ShowAsync()).Figures!.ConsoleEnd > before + 200);
+        await vm.StopAsync();
+        Assert.All(Wrong().Matches(await WholeConsoleAsync(vm)), m => Assert.Equal("0", m.Groups[1].Value));
     }
 
     private static async Task TicksAsync(Vm vm, int count)

@@ -12,6 +12,8 @@ internal sealed class MemoryOwnershipStore : IOwnershipStore
     /// <summary>Every record that ever stood, in order.</summary>
     public List<OwnershipRecord> History { get; } = [];
 
+    public Task WarmUpAsync(CancellationToken cancellation) => Task.CompletedTask;
+
     public Task<OwnershipRecord?> ReadAsync(string vm, CancellationToken cancellation)
     {
         lock (_lock)

@@ -1,0 +1,58 @@
+using Godwit.Cli.Guest;
+using Godwit.Engine.Machine;
+using Godwit.Linux.Tests.Facts;
+using Godwit.Linux.Tests.Guests;
+using Xunit;
+
+namespace Godwit.Linux.Tests;
+
+/// <summary>--clock icount: the same run ends in the same state.</summary>
+public sealed class DeterminismTests
+{
+    [LinuxFact]
+    public async Task TwoBootsEndInTheSameState()
+    {
+        LinuxGuest images = await BootedLinux.ImagesAsync();
+
+        Ending[] both = await Task.WhenAll(Task.Run(BootAsync), Task.Run(BootAsync));
+
+        Assert.Equal(both[0], both[1]);
+        Assert.Contains("wrong=0", both[0].Console, StringComparison.Ordinal);
+        Assert.Contains("workload ended with status 0", both[0].Console, StringComparison.Ordinal);
+
+        async Task<Ending> BootAsync()
+        {
+            await using GuestSession guest = await BootedLinux.BootAsync(images, "godwit.workload=2,200,200,3 godwit.poweroff");
+            return await EndAsync(guest);
+        }
+    }
+
+    [LinuxFact]
+    public async Task TwoRunsFromOneSnapshotWithTheSameInputEndInTheSameState()
+    {
+        Ending first = await TypeAndEndAsync("md5sum /init; sleep 1; poweroff -f\n");
+        Ending second = await TypeAndEndAsync("md5sum /init; sleep 1; poweroff -f\n");
+        Ending other = await TypeAndEndAsync("md5sum /init; sleep 2; poweroff -f\n");
+
+        Assert.Equal(first, second);
+        Assert.NotEqual(first.Digest, other.Digest);
+
+        static async Task<Ending> TypeAndEndAsync(string input)
+        {
+            await using GuestSession guest = await BootedLinux.RestoreAsync(ClockMode.InstructionCount);
+            // Before the guest runs: the keys arrive between the same two instructions each time.
+            await guest.TypeAsync(input);
+            return await EndAsync(guest);
+        }
+    }
+
+    private static async Task<Ending> EndAsync(GuestSession guest)
+    {
+        await guest.StartAsync();
+        MachineStatus status = await guest.ReadToEndAsync();
+        Assert.Equal(0, status.ExitCode);
+        return new Ending(status.RetiredInstructions, status.GuestNanoseconds, await guest.Machine.DigestAsync(default), guest.Text);
+    }
+
+    private sealed record Ending(ulong Instructions, ulong Nanoseconds, string Digest, string Console);
+}

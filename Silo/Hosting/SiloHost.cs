@@ -106,6 +106,7 @@ public static class SiloHost
 
         // Hosted services stop in reverse: leases are kept until the machines have stopped.
         services.AddHostedService<LeaseKeeper>();
+        services.AddHostedService<EngineWarmUpService>();
         services.AddHostedService(p => p.GetRequiredService<VmHost>());
         services.AddPlacementDirector<HostPlacement, HostPlacementDirector>();
         services.AddPlacementDirector<OwnerPlacement, OwnerPlacementDirector>();

@@ -169,11 +169,17 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         while (*link != null)
         {
             Block* block = *link;
-            bool firstPage = block->Physical >> PageNumber.Shift == page;
+            bool firstPage = block->Physical >> PageNumber.Shift == page, secondPage = block->SecondPage >> PageNumber.Shift == page;
             Block** next = firstPage ? &block->PageNext : &block->SecondPageNext;
             int inFirst = BytesInFirstPage(block);
             ulong start = firstPage ? block->Physical : block->SecondPage;
             int bytes = firstPage ? inFirst : block->Bytes - inFirst;
+            if (firstPage && secondPage)
+            {
+                // One physical page behind both: the end of it and its beginning.
+                start = page << PageNumber.Shift;
+                bytes = PageNumber.Size;
+            }
             if (block->Instructions != Block.Stale && start < to && from < start + (ulong)bytes)
                 MakeStale(block);
             if (block->Instructions == Block.Stale)

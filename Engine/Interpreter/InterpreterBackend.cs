@@ -14,6 +14,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <summary>Room for decoded code: half a million instructions.</summary>
     public const long DefaultCodeBytes = 32 << 20;
 
+    /// <summary>A stale block counts as more instructions than this.</summary>
+    private const long LongestRun = 1 << 30;
+
     private readonly Vcpu _vcpu;
     private readonly VcpuContext* _c;
     private readonly BlockCache _blocks;
@@ -46,12 +49,19 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     public VcpuExit Run(long budget)
     {
         ref CpuState state = ref _c->State;
-        _c->Budget = budget;
         _c->SetArithmetic(state.Rflags);
         // An NMI comes with a kick, so that it is looked for here only.
         lock (_vcpu.Bus.Gate)
             state.NmiPending |= _vcpu.Interrupts.TakeNmi();
-        VcpuExit exit = Loop();
+        VcpuExit exit;
+        do
+        {
+            long part = Math.Min(budget, LongestRun);
+            _c->Budget = part;
+            exit = Loop();
+            budget -= part - _c->Budget;
+        }
+        while (exit == VcpuExit.Interrupted && _c->Budget <= 0 && budget > 0);
         state.Rflags = _c->GetRflags();
         return exit;
     }

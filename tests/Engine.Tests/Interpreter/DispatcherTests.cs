@@ -273,6 +273,31 @@ public sealed unsafe class DispatcherTests
     }
 
     [Fact]
+    public void AnEndlessBudgetNeverEntersOverwrittenCode()
+    {
+        using TestMachine machine = new(64);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel(), patched = a.CreateLabel();
+            a.xor(edx, edx);
+            a.mov(ecx, 100);
+            a.Label(ref top);
+            a.lea(rbx, __[patched]);
+            a.mov(__byte_ptr[rbx + 1], cl);
+            a.jmp(patched);
+            a.nop();
+            a.Label(ref patched);
+            a.mov(eax, 0);
+            a.add(edx, eax);
+            a.dec(ecx);
+            a.jnz(top);
+            a.hlt();
+        });
+        Assert.Equal(VcpuExit.Halted, machine.Backend.Run(long.MaxValue));
+        Assert.Equal(5050ul, machine.State.Gpr[Gpr.RDX]);
+    }
+
+    [Fact]
     public void DataBesideCodeBecomesPlainDataAgainInTheEnd()
     {
         using TestMachine machine = new(64);

@@ -28,6 +28,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private byte _mode;
     private ulong _codeBase;
     private bool _user;
+    private ulong _deliveredAt = ulong.MaxValue;
 
     /// <param name="vcpu">The vCPU to run; it is given this back end's hooks.</param>
     /// <param name="codeBytes">Bytes of memory for decoded code.</param>
@@ -392,7 +393,11 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         Op* at = last;
         last = null;
         if (fault.Vector == Completion.Partial)
+        {
+            // A long string instruction counts as one, however long it takes: timers must not wait for its end.
+            Volatile.Write(ref c->ExitRequest, 1);
             return true;
+        }
         if (fault.Vector == Completion.Alone)
             return RunDevice();
         if (fault.Vector == (byte)Vector.GP && fault.Address == SoftwareTlb.NonCanonical)
@@ -401,6 +406,10 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             if (at != null && (at->Flags & (byte)OpFlags.StackSegment) != 0)
                 fault.Vector = (byte)Vector.SS;
         }
+        // A handler that faults at its first instruction, for ever: no budget is used up, and still others must have a turn.
+        if (c->State.RetiredInstructions == _deliveredAt)
+            Volatile.Write(ref c->ExitRequest, 1);
+        _deliveredAt = c->State.RetiredInstructions;
         return EventDelivery.Deliver(c, fault) != DeliveryOutcome.Shutdown;
     }
 

@@ -7,6 +7,9 @@ namespace Godwit.Engine.Interpreter.SystemInstructions;
 /// <summary>INS and OUTS, with rep restartable between any two elements.</summary>
 internal static unsafe class PortStrings
 {
+    /// <summary>Elements moved before the dispatcher looks around.</summary>
+    private const int Longest = 256;
+
     public static Row[] Rows { get; } =
     [
         new(Mnemonic.Insb, (in Instruction i, ref Op op) => new(&In<byte>)) { EndsBlock = true },
@@ -28,6 +31,7 @@ internal static unsafe class PortStrings
         ulong mask = Mask(op);
         // ES has no override.
         ulong segment = state.Mode64 ? 0 : state.Es.Base;
+        int room = Longest;
         while (!Finished(c, op, mask))
         {
             ulong address = segment + (state.Gpr[Gpr.RDI] & mask);
@@ -36,7 +40,7 @@ internal static unsafe class PortStrings
                 return null;
             if (!GuestAccess.Store(c, address, T.CreateTruncating(vcpu.Bus.ReadPort(port, sizeof(T)))))
                 return null;
-            if (!Advance<T>(c, op, Gpr.RDI, mask))
+            if (!Advance<T>(c, op, Gpr.RDI, mask, --room))
                 return null;
         }
         return Plumbing.Leave(c, op);
@@ -52,12 +56,13 @@ internal static unsafe class PortStrings
         Vcpu vcpu = Vcpu.Of(c);
         ulong mask = Mask(op);
         ulong segment = *(ulong*)((byte*)c + op->SegmentBase);
+        int room = Longest;
         while (!Finished(c, op, mask))
         {
             if (!GuestAccess.Load(c, segment + (state.Gpr[Gpr.RSI] & mask), out T value))
                 return null;
             vcpu.Bus.WritePort(port, sizeof(T), uint.CreateTruncating(value));
-            if (!Advance<T>(c, op, Gpr.RSI, mask))
+            if (!Advance<T>(c, op, Gpr.RSI, mask, --room))
                 return null;
         }
         return Plumbing.Leave(c, op);
@@ -79,7 +84,7 @@ internal static unsafe class PortStrings
     /// Steps index and count past an element. False: leave the instruction, with RIP set where it is complete, or marked
     /// partial where others wait for the vCPU.
     /// </summary>
-    private static bool Advance<T>(VcpuContext* c, Op* op, int index, ulong mask)
+    private static bool Advance<T>(VcpuContext* c, Op* op, int index, ulong mask, int room)
         where T : unmanaged
     {
         ref CpuState state = ref c->State;
@@ -91,7 +96,7 @@ internal static unsafe class PortStrings
             return false;
         }
         state.Gpr[Gpr.RCX] = Merge(state.Gpr[Gpr.RCX], state.Gpr[Gpr.RCX] - 1, mask);
-        if ((state.Gpr[Gpr.RCX] & mask) != 0 && Volatile.Read(ref c->ExitRequest) != 0)
+        if ((state.Gpr[Gpr.RCX] & mask) != 0 && (room == 0 || Volatile.Read(ref c->ExitRequest) != 0))
             return Completion.Stop(c, Completion.Partial);
         return true;
     }

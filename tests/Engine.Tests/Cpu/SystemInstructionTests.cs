@@ -321,6 +321,32 @@ public sealed unsafe class SystemInstructionTests
     }
 
     [Fact]
+    public void ALongStringInstructionReturnsSoThatTimersCanRun()
+    {
+        using InstructionBench bench = InstructionBench.Protected();
+        bench.Load(32, InstructionBench.Code, a =>
+        {
+            a.mov(edx, Port);
+            a.mov(ecx, 0xffff_ffff);
+            a.rep.outsb();
+        });
+        for (int i = 0; i < 10; i++)
+        {
+            Assert.Equal(VcpuExit.Interrupted, bench.Run());
+            Assert.Equal(2ul, bench.State.RetiredInstructions);
+        }
+        Assert.InRange(bench.State.Gpr[Gpr.RCX], 0xffff_0000u, 0xffff_fff0u);
+        // The string instructions of memory likewise.
+        bench.State.Rip = InstructionBench.Code;
+        bench.Load(32, InstructionBench.Code, a => a.rep.stosb());
+        bench.State.Gpr[Gpr.RCX] = 0xffff_ffff;
+        bench.State.Gpr[Gpr.RDI] = 0x8000_0000;
+        Assert.Equal(VcpuExit.Interrupted, bench.Run());
+        Assert.Equal(2ul, bench.State.RetiredInstructions);
+        Assert.NotEqual(0ul, bench.State.Gpr[Gpr.RCX]);
+    }
+
+    [Fact]
     public void APortThatEndsTheMachineDoesSoAfterTheInstruction()
     {
         using InstructionBench bench = InstructionBench.Long();

@@ -17,6 +17,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <summary>A stale block counts as more instructions than this.</summary>
     private const long LongestRun = 1 << 30;
 
+    /// <summary>How often one string instruction is taken up again before the run ends.</summary>
+    private const int PartialsInARow = 1024;
+
     private readonly Vcpu _vcpu;
     private readonly VcpuContext* _c;
     private readonly BlockCache _blocks;
@@ -28,7 +31,8 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private byte _mode;
     private ulong _codeBase;
     private bool _user;
-    private ulong _deliveredAt = ulong.MaxValue;
+    private ulong _deliveredAt = ulong.MaxValue, _partialAt = ulong.MaxValue;
+    private int _partials;
 
     /// <param name="vcpu">The vCPU to run; it is given this back end's hooks.</param>
     /// <param name="codeBytes">Bytes of memory for decoded code.</param>
@@ -394,8 +398,11 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         last = null;
         if (fault.Vector == Completion.Partial)
         {
-            // A long string instruction counts as one, however long it takes: timers must not wait for its end.
-            Volatile.Write(ref c->ExitRequest, 1);
+            // A string instruction counts as one, however long it takes: timers must not wait for the end of a very long one.
+            _partials = c->State.RetiredInstructions == _partialAt ? _partials + 1 : 1;
+            _partialAt = c->State.RetiredInstructions;
+            if (_partials % PartialsInARow == 0)
+                Volatile.Write(ref c->ExitRequest, 1);
             return true;
         }
         if (fault.Vector == Completion.Alone)

@@ -7,7 +7,7 @@ namespace Godwit.Engine.Interpreter.SystemInstructions;
 /// <summary>INS and OUTS, with rep restartable between any two elements.</summary>
 internal static unsafe class PortStrings
 {
-    /// <summary>Elements moved before the dispatcher looks around.</summary>
+    /// <summary>Elements moved before the run ends.</summary>
     private const int Longest = 256;
 
     public static Row[] Rows { get; } =
@@ -96,9 +96,12 @@ internal static unsafe class PortStrings
             return false;
         }
         state.Gpr[Gpr.RCX] = Merge(state.Gpr[Gpr.RCX], state.Gpr[Gpr.RCX] - 1, mask);
-        if ((state.Gpr[Gpr.RCX] & mask) != 0 && (room == 0 || Volatile.Read(ref c->ExitRequest) != 0))
-            return Completion.Stop(c, Completion.Partial);
-        return true;
+        if ((state.Gpr[Gpr.RCX] & mask) == 0)
+            return true;
+        // Devices are slow: the run ends here, so that timers have their turn.
+        if (room == 0)
+            Volatile.Write(ref c->ExitRequest, 1);
+        return Volatile.Read(ref c->ExitRequest) == 0 || Completion.Stop(c, Completion.Partial);
     }
 
     /// <summary>A register after a write of the address size: 4 bytes clear the upper half, 2 keep it.</summary>

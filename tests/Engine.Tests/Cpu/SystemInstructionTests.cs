@@ -340,7 +340,7 @@ public sealed unsafe class SystemInstructionTests
         bench.State.Rip = InstructionBench.Code;
         bench.Load(32, InstructionBench.Code, a => a.rep.stosb());
         bench.State.Gpr[Gpr.RCX] = 0xffff_ffff;
-        bench.State.Gpr[Gpr.RDI] = 0x8000_0000;
+        bench.State.Gpr[Gpr.RDI] = 0x8000_0000; // nothing is there
         Assert.Equal(VcpuExit.Interrupted, bench.Run());
         Assert.Equal(2ul, bench.State.RetiredInstructions);
         Assert.NotEqual(0ul, bench.State.Gpr[Gpr.RCX]);

@@ -30,6 +30,9 @@ internal sealed unsafe class InterpretedCase : IDisposable
 
     public ulong Rflags { get; private set; }
 
+    /// <summary>The fault's error code; 0 where it has none.</summary>
+    public ulong ErrorCode { get; private set; }
+
     public ulong Gpr(int number) => _machine.State.Gpr[number];
 
     public TestMachine Machine => _machine;
@@ -60,6 +63,7 @@ internal sealed unsafe class InterpretedCase : IDisposable
             return;
         Vector = (int)((state.Rip - Handlers) / 16);
         ulong frame = state.Gpr[Godwit.Engine.Cpu.Gpr.RSP] + (HasErrorCode(Vector) ? 8ul : 0);
+        ErrorCode = HasErrorCode(Vector) ? _machine.Read(frame - 8) & 0xffff_ffff : 0;
         Rip = _machine.Read(frame);
         Rflags = _machine.Read(frame + 16);
         state.Gpr[Godwit.Engine.Cpu.Gpr.RSP] = _machine.Read(frame + 24);

@@ -22,6 +22,11 @@ internal unsafe struct NativeCase
 
     public const int MappedBytes = 0x1_1000;
 
+    /// <summary>Where nothing is mapped, here or there.</summary>
+    public const ulong Hole = 0x5000_0000;
+
+    public const int HoleBytes = 0x1_0000;
+
     /// <summary>By encoding: RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15.</summary>
     public fixed ulong Gpr[16];
 
@@ -47,7 +52,7 @@ internal unsafe struct NativeResult
 
     public fixed byte Memory[NativeCase.WindowBytes];
 
-    public const int Rip = 16, Eflags = 17, Vector = 20;
+    public const int Rip = 16, Eflags = 17, ErrorCode = 19, Vector = 20, Cr2 = 22;
 
     /// <summary>The context's index of each general register by encoding.</summary>
     public static ReadOnlySpan<byte> Index => [13, 14, 12, 11, 15, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7];

@@ -26,8 +26,8 @@ internal sealed unsafe class OperandMaker(Random random, bool wide, NativeCase* 
         Mnemonic mnemonic = instruction.Mnemonic;
         if (instruction.IsStackInstruction || instruction.IsCallNear || instruction.IsCallNearIndirect || mnemonic is Mnemonic.Ret or Mnemonic.Enter or Mnemonic.Leave)
         {
-            unit->Gpr[Gpr.RSP] = NativeCase.Window + 0x100 + (ulong)random.Next(-8, 8);
-            unit->Gpr[Gpr.RBP] = NativeCase.Window + 0x180 + (ulong)random.Next(-8, 8);
+            unit->Gpr[Gpr.RSP] = random.Next(32) == 0 ? Address() : NativeCase.Window + 0x100 + (ulong)random.Next(-8, 8);
+            unit->Gpr[Gpr.RBP] = random.Next(32) == 0 ? Address() : NativeCase.Window + 0x180 + (ulong)random.Next(-8, 8);
         }
         if (mnemonic == Mnemonic.Ret)
             Put(unit->Gpr[Gpr.RSP], Target());
@@ -38,7 +38,8 @@ internal sealed unsafe class OperandMaker(Random random, bool wide, NativeCase* 
         if (instruction.IsStringInstruction)
         {
             unit->Gpr[Gpr.RSI] = Narrow(Address());
-            unit->Gpr[Gpr.RDI] = Narrow(Address());
+            // Which of two faults is reported is the processor's own affair: at most one operand is missing.
+            unit->Gpr[Gpr.RDI] = unit->Gpr[Gpr.RSI] >= NativeCase.Hole ? Narrow(NativeCase.Window + 0x80) : Narrow(Address());
             unit->Gpr[Gpr.RCX] = Narrow((ulong)random.Next(12));
             if (instruction.Op0Kind is not (OpKind.MemoryESRDI or OpKind.MemorySegRSI) && instruction.Op1Kind is not (OpKind.MemoryESRDI or OpKind.MemorySegRSI))
                 unit->Gpr[Gpr.RCX] |= wide ? (ulong)random.NextInt64() << 32 : 0;
@@ -78,6 +79,8 @@ internal sealed unsafe class OperandMaker(Random random, bool wide, NativeCase* 
                 };
                 address += (ulong)(offset >> 3);
             }
+            if (address - NativeCase.Hole < NativeCase.HoleBytes)
+                continue;
             if (address < NativeCase.Window + 32 || address > NativeCase.Window + NativeCase.WindowBytes - 64)
                 return false;
         }
@@ -187,7 +190,10 @@ internal sealed unsafe class OperandMaker(Random random, bool wide, NativeCase* 
         return true;
     }
 
-    private ulong Address() => NativeCase.Window + 0x80 + (ulong)random.Next(0x100);
+    /// <summary>An operand's address: in the window, or now and then where nothing is mapped.</summary>
+    private ulong Address() => random.Next(32) == 0
+        ? NativeCase.Hole + (ulong)random.Next(0x1000, NativeCase.HoleBytes - 0x1000)
+        : NativeCase.Window + 0x80 + (ulong)random.Next(0x100);
 
     private bool Memory(int i, ref Instruction instruction)
     {

@@ -191,8 +191,9 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
 
     private void Register()
     {
-        _state.Add("clock", () => new ClockState { Nanoseconds = _clock.Nanoseconds }, LoadClock);
+        // In this order: counted time is counted from the vCPU's instructions, and devices arm their timers by the clock.
         _state.Add("vcpu0", _vcpu.SaveState, _vcpu.LoadState);
+        _state.Add("clock", () => new ClockState { Nanoseconds = _clock.Nanoseconds }, LoadClock);
         _state.Add("platform", _platform);
         _state.Add("kvm", _kvmMsrs);
         _state.Add("hypercalls", _hypercalls);

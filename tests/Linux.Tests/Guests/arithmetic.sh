@@ -1,6 +1,6 @@
 # What a processor that calculates wrongly would get wrong: run in the guest, and with the same busybox on the host.
 # $1: the busybox program itself, which both sides have. Debian's is built without the mathematical functions of awk.
-head -c 131072 "$1" >data
+head -c 262144 "$1" >data
 for sum in md5sum sha1sum sha256sum sha512sum sha3sum; do
     $sum <data
 done
@@ -9,7 +9,7 @@ gzip -1 -c <data | gunzip -c | md5sum
 bzip2 -c <"$0" | md5sum
 uuencode x <data | uudecode -o - | md5sum
 head -c 16000 data | od -t d4 | sort -n | md5sum
-echo '2^521 - 1; scale = 30; 355 / 113; sqrt(2); (2^64 - 1) * (2^64 + 1) % 1000000007' | bc
+echo '2^521 - 1; (2^64 - 1) * (2^64 + 1) % 1000000007; scale = 30; 355 / 113; sqrt(2)' | bc
 echo '16 o 18446744073709551615 p 20 k 2 v p' | dc
 awk '
 function root(x,   r, i) { r = x; for (i = 0; i < 60; i++) r = (r + x / r) / 2; return r }
@@ -30,4 +30,4 @@ while [ $i -lt 200 ]; do
 done
 echo "$a $((a / 12345)) $((a % 12345)) $((a >> 40)) $((-a / 7)) $((0x7fffffffffffffff + 1))"
 printf '%e %g %.12f %08.3f %x %o\n' 6.02214076e23 1e-7 3.14159265358979 -2.5 255 511
-factor 1000000016000000063 60247241209 4294967291
+factor 60247241209 1000036000099 4294967291

@@ -33,9 +33,6 @@ internal sealed class BootedLinux
     /// <summary>The machine at its prompt; its time is retired instructions.</summary>
     public byte[] Snapshot { get; }
 
-    /// <summary>The script of <see cref="ArithmeticTests"/>, as it lies in the home folder of the guest's shell.</summary>
-    public static string ArithmeticScript { get; } = ReadResource("arithmetic.sh");
-
     /// <summary>The guest's files; no machine has been made of them.</summary>
     public static Task<LinuxGuest> ImagesAsync() => s_images.Value;
 
@@ -71,7 +68,7 @@ internal sealed class BootedLinux
                     ExtraFiles =
                     [
                         new InitramfsFile("bin/workload", WorkloadProgram.Build(), Executable: true),
-                        new InitramfsFile("root/arithmetic.sh", Encoding.ASCII.GetBytes(ArithmeticScript), Executable: false),
+                        new InitramfsFile("root/arithmetic.sh", Encoding.ASCII.GetBytes(ArithmeticScript.Text), Executable: false),
                     ],
                 },
                 progress: null,
@@ -107,11 +104,5 @@ internal sealed class BootedLinux
         using MemoryStream to = new(Snapshot.Length);
         await SnapshotWriter.WriteAsync(machine, to, default);
         return to.ToArray();
-    }
-
-    private static string ReadResource(string name)
-    {
-        using StreamReader reader = new(typeof(BootedLinux).Assembly.GetManifestResourceStream(name)!);
-        return reader.ReadToEnd();
     }
 }

@@ -77,6 +77,12 @@ internal sealed partial class GuestSession : IAsyncDisposable
     {
         await TypeAsync(command + "\n");
         await ReadToAsync(command + "\r\n");
+        return await ReadOutputAsync();
+    }
+
+    /// <summary>What the command that was typed printed since its echo was read, up to the next prompt.</summary>
+    public async Task<string> ReadOutputAsync()
+    {
         string output = await ReadToAsync(Prompt);
         return EscapeSequence().Replace(output[..^Prompt.Length], "").Replace("\r\n", "\n", StringComparison.Ordinal);
     }

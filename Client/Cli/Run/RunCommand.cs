@@ -7,6 +7,8 @@ namespace Godwit.Cli.Run;
 /// <summary>`godwit run`: one VM in the foreground.</summary>
 public static class RunCommand
 {
+    private const long MaxImageBytes = 1L << 30;
+
     public static Command Create()
     {
         Option<string?> kernel = new("--kernel") { Description = "A Linux bzImage or a multiboot 1 ELF; without it the built-in guest runs" };
@@ -64,8 +66,14 @@ public static class RunCommand
     {
         if (Directory.Exists(path))
             throw new MachineException($"{what} {path} is a directory");
-        if (!File.Exists(path))
+        FileInfo file = new(path);
+        if (!file.Exists)
             throw new MachineException($"{what} {path} does not exist");
+        // A pipe or a device has no length, and reading one may never end.
+        if (file.Length == 0)
+            throw new MachineException($"{what} {path} is empty, or not a regular file");
+        if (file.Length > MaxImageBytes)
+            throw new MachineException($"{what} {path} has {MemorySize.Format(file.Length)}; at most {MemorySize.Format(MaxImageBytes)} can be booted");
         return File.ReadAllBytes(path);
     }
 }

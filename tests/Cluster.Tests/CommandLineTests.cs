@@ -29,7 +29,7 @@ public sealed class CommandLineTests(TwoSilos cluster)
 
     [Theory]
     [InlineData(1, "There is no VM \"nobody\"", "vm", "show", "nobody")]
-    [InlineData(1, "there is no such file", "vm", "create", "k", "--kernel", "/nonexistent/kernel")]
+    [InlineData(1, "does not exist", "vm", "create", "k", "--kernel", "/nonexistent/kernel")]
     [InlineData(1, "is not a kernel", "vm", "create", "k", "--kernel", "/etc/passwd")]
     [InlineData(1, "Memory of 0 bytes", "vm", "create", "k", "--memory", "0")]
     [InlineData(1, "no such file", "vm", "restore", "k", "/nonexistent/snapshot")]

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Godwit.Cli.Run;
 using Godwit.Cli.Terminal;
 using Godwit.Client;
 using Godwit.Grains.Interfaces;
@@ -39,8 +40,8 @@ internal static class VmCreate
             throw new UsageException($"\"{parsed.GetValue(_memory)}\" is not an amount of memory: write 256M or 1G, say.");
         }
 
-        var kernel = parsed.GetValue(_kernel) is { } k ? await ReadAsync(k, cancellation) : null;
-        var initrd = parsed.GetValue(_initrd) is { } i ? await ReadAsync(i, cancellation) : null;
+        var kernel = parsed.GetValue(_kernel) is { } k ? await BootFile.ReadAsync(k.ToString(), "kernel", cancellation) : null;
+        var initrd = parsed.GetValue(_initrd) is { } i ? await BootFile.ReadAsync(i.ToString(), "initrd", cancellation) : null;
         var definition = new VmDefinition
         {
             MemoryBytes = memory,
@@ -56,17 +57,5 @@ internal static class VmCreate
         };
         await vm.CreateAsync(definition, cancellation);
         output.Result(new { vm = vm.Name, definition }, $"VM {vm.Name} created with {MemorySize.Format(memory)}; start it with \"godwit vm start {vm.Name}\".");
-    }
-
-    private static async Task<byte[]> ReadAsync(FileInfo file, CancellationToken cancellation)
-    {
-        try
-        {
-            return await File.ReadAllBytesAsync(file.FullName, cancellation);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new GodwitException(ClusterError.Invalid, $"{file} cannot be read: {(e is FileNotFoundException or DirectoryNotFoundException ? "there is no such file." : e.Message)}", e);
-        }
     }
 }

@@ -7,8 +7,6 @@ namespace Godwit.Cli.Run;
 /// <summary>`godwit run`: one VM in the foreground.</summary>
 public static class RunCommand
 {
-    private const long MaxImageBytes = 1L << 30;
-
     public static Command Create()
     {
         Option<string?> kernel = new("--kernel") { Description = "A Linux bzImage or a multiboot 1 ELF; without it the built-in guest runs" };
@@ -36,15 +34,16 @@ public static class RunCommand
         };
         command.SetAction(async (parsed, cancellation) =>
         {
-            MachineSpec spec = Spec(
+            (MachineSpec spec, BootImages images) = await SpecAsync(
                 parsed.GetValue(kernel), parsed.GetValue(initrd), parsed.GetValue(append)!, parsed.GetValue(memory)!,
-                parsed.GetValue(cpus), parsed.GetValue(backend)!, parsed.GetValue(clock)!, out BootImages images);
+                parsed.GetValue(cpus), parsed.GetValue(backend)!, parsed.GetValue(clock)!, cancellation).ConfigureAwait(false);
             return await ForegroundMachine.RunAsync(spec, images, parsed.GetValue(digest), parsed.GetValue(json), cancellation).ConfigureAwait(false);
         });
         return command;
     }
 
-    private static MachineSpec Spec(string? kernel, string? initrd, string append, string memory, int cpus, string backend, string clock, out BootImages images)
+    private static async Task<(MachineSpec Spec, BootImages Images)> SpecAsync(
+        string? kernel, string? initrd, string append, string memory, int cpus, string backend, string clock, CancellationToken cancellation)
     {
         if (!MemorySize.TryParse(memory, out long bytes))
             throw new UsageException($"--memory {memory}: write a size such as 256M or 1G");
@@ -58,22 +57,11 @@ public static class RunCommand
         };
         if (kernel is null && initrd is not null)
             throw new UsageException("--initrd without --kernel: the built-in guest takes no images");
-        images = kernel is null ? BootImages.None : new BootImages(ReadImage(kernel, "kernel"), initrd is null ? default : ReadImage(initrd, "initrd"));
-        return MachineSpecs.Create((ulong)bytes, cpus, mode, kernel, images.Kernel, initrd, append);
-    }
-
-    private static byte[] ReadImage(string path, string what)
-    {
-        if (Directory.Exists(path))
-            throw new MachineException($"{what} {path} is a directory");
-        FileInfo file = new(path);
-        if (!file.Exists)
-            throw new MachineException($"{what} {path} does not exist");
-        // A pipe or a device has no length, and reading one may never end.
-        if (file.Length == 0)
-            throw new MachineException($"{what} {path} is empty, or not a regular file");
-        if (file.Length > MaxImageBytes)
-            throw new MachineException($"{what} {path} has {MemorySize.Format(file.Length)}; at most {MemorySize.Format(MaxImageBytes)} can be booted");
-        return File.ReadAllBytes(path);
+        BootImages images = kernel is null
+            ? BootImages.None
+            : new BootImages(
+                await BootFile.ReadAsync(kernel, "kernel", cancellation).ConfigureAwait(false),
+                initrd is null ? default : await BootFile.ReadAsync(initrd, "initrd", cancellation).ConfigureAwait(false));
+        return (MachineSpecs.Create((ulong)bytes, cpus, mode, kernel, images.Kernel, initrd, append), images);
     }
 }

@@ -89,9 +89,14 @@ internal sealed class ConsoleReader
                 return null;
             }
 
+            if (!location.SiloAlive && (await _client.Vm(_vm).ShowAsync(cancellation)).State == VmState.Lost)
+            {
+                throw new GodwitException(ClusterError.WrongState, $"VM \"{_vm}\" is lost: its silo {location.SiloName} died; start it again.");
+            }
+
             if (Stopwatch.GetElapsedTime(since) > _patience)
             {
-                throw new GodwitException(ClusterError.Unavailable, $"VM \"{_vm}\" is lost: its silo {location.SiloName} died; start it again.");
+                throw new GodwitException(ClusterError.Unavailable, $"Silo {location.SiloName} does not show the console of VM \"{_vm}\".");
             }
 
             await pause.WaitForNextTickAsync(cancellation);

@@ -102,7 +102,7 @@ public sealed class Vm
         }
         finally
         {
-            await Calls.OnceAsync(g => Host(g, host).CloseFile(id), CancellationToken.None);
+            await CloseAsync(host, id);
         }
     }
 
@@ -129,7 +129,7 @@ public sealed class Vm
         }
         finally
         {
-            await Calls.OnceAsync(g => Host(g, host).CloseFile(id), CancellationToken.None);
+            await CloseAsync(host, id);
         }
     }
 
@@ -155,6 +155,18 @@ public sealed class Vm
             Marks = [.. histories.SelectMany(h => h.Marks).OrderBy(m => m.Timestamp)],
             TicksPerSecond = histories.Select(h => h.TicksPerSecond).FirstOrDefault(System.Diagnostics.Stopwatch.Frequency),
         };
+    }
+
+    /// <summary>A file that cannot be closed is dropped by its silo after a while, or has gone with it.</summary>
+    private async Task CloseAsync(string host, string id)
+    {
+        try
+        {
+            await Calls.OnceAsync(g => Host(g, host).CloseFile(id), CancellationToken.None);
+        }
+        catch (GodwitException e) when (e.Error == ClusterError.Unavailable)
+        {
+        }
     }
 
     private static IHostGrain Host(IGrainFactory grains, string address) => grains.GetGrain<IHostGrain>(address);

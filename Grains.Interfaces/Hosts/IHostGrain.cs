@@ -71,7 +71,7 @@ public interface IHostGrain : IGrainWithStringKey
     [Alias("ReadSnapshot")]
     Task<FilePiece> ReadSnapshot(string id, long offset, int maxBytes);
 
-    [Alias("CloseFile")]
+    [Alias("CloseFile"), ResponseTimeout(CallLimits.Command)]
     Task CloseFile(string id);
 
     [Alias("OpenUpload"), ResponseTimeout(CallLimits.Command)]

@@ -8,11 +8,11 @@ public interface IImageGrain : IGrainWithStringKey
     Task<bool> Exists();
 
     /// <summary>Stores chunk <paramref name="index"/>; all but the last are <see cref="ImageChunk.Size"/> bytes.</summary>
-    [Alias("WriteChunk")]
+    [Alias("WriteChunk"), ResponseTimeout(CallLimits.Command)]
     Task WriteChunk(int index, byte[] bytes);
 
     /// <summary>Checks the whole against the key; only then the image exists. Refused, and removed, when the hash is wrong.</summary>
-    [Alias("Complete")]
+    [Alias("Complete"), ResponseTimeout(CallLimits.Bulk)]
     Task Complete(long length);
 }
 

@@ -130,6 +130,24 @@ public sealed class SiloDeathTests(TwoSilos cluster)
         await GoneAsync(vm);
     }
 
+    [Fact]
+    public async Task ALostVmSaysSoAndCanBeStoppedAndDeleted()
+    {
+        var victim = await cluster.StartSiloAsync(NewSilo());
+        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
+        await StartedOnAsync(vm, NameOf(victim));
+        victim.Kill();
+        await Eventually.HoldsAsync("it is lost", async () => (await vm.ShowAsync()).State == VmState.Lost);
+
+        await BadInputTests.RefusedAsync(ClusterError.WrongState, "start it again", () => vm.PauseAsync());
+        await BadInputTests.RefusedAsync(ClusterError.WrongState, "start it again", () => VmCommandTests.ReadLinesAsync(vm, 1));
+        await vm.StopAsync();
+
+        Assert.Equal((VmState.Stopped, $"its silo {NameOf(victim)} died"), ((await vm.ShowAsync()).State, (await vm.ShowAsync()).Reason));
+        await vm.DeleteAsync();
+    }
+
     private static string NewSilo() => $"v{Guid.NewGuid():N}"[..8];
 
     private static string NameOf(TestProcess silo) => silo.Ready.GetProperty("name").GetString()!;

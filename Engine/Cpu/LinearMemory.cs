@@ -19,7 +19,7 @@ public static unsafe class LinearMemory
         Unsafe.SkipInit(out value);
         if ((linear & OffsetMask) + (ulong)sizeof(T) > PageNumber.Size)
             return Read(c, linear, user, MemoryMarshal.AsBytes(new Span<T>(ref value)));
-        if (!Paging.Translate(c, linear, PageAccess.Read, user, out Translation translation))
+        if (!Paging.Translate(c, linear, PageAccess.Read, user, out PageTranslation translation))
             return false;
         value = PhysicalMemory.Read<T>(Vcpu.Of(c), translation.Physical);
         return true;
@@ -31,7 +31,7 @@ public static unsafe class LinearMemory
     {
         if ((linear & OffsetMask) + (ulong)sizeof(T) > PageNumber.Size)
             return Write(c, linear, user, MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value)));
-        if (!Paging.Translate(c, linear, PageAccess.Write, user, out Translation translation))
+        if (!Paging.Translate(c, linear, PageAccess.Write, user, out PageTranslation translation))
             return false;
         PhysicalMemory.Write(Vcpu.Of(c), translation.Physical, value);
         return true;
@@ -41,9 +41,9 @@ public static unsafe class LinearMemory
     public static bool Read(VcpuContext* c, ulong linear, bool user, Span<byte> destination)
     {
         int head = Head(linear, destination.Length);
-        if (!Paging.Translate(c, linear, PageAccess.Read, user, out Translation first))
+        if (!Paging.Translate(c, linear, PageAccess.Read, user, out PageTranslation first))
             return false;
-        Translation second = default;
+        PageTranslation second = default;
         if (head < destination.Length && !Paging.Translate(c, linear + (ulong)head, PageAccess.Read, user, out second))
             return false;
         Vcpu vcpu = Vcpu.Of(c);
@@ -57,9 +57,9 @@ public static unsafe class LinearMemory
     public static bool Write(VcpuContext* c, ulong linear, bool user, ReadOnlySpan<byte> source)
     {
         int head = Head(linear, source.Length);
-        if (!Paging.Translate(c, linear, PageAccess.Write, user, out Translation first))
+        if (!Paging.Translate(c, linear, PageAccess.Write, user, out PageTranslation first))
             return false;
-        Translation second = default;
+        PageTranslation second = default;
         if (head < source.Length && !Paging.Translate(c, linear + (ulong)head, PageAccess.Write, user, out second))
             return false;
         Vcpu vcpu = Vcpu.Of(c);
@@ -76,7 +76,7 @@ public static unsafe class LinearMemory
         Unsafe.SkipInit(out value);
         if ((linear & OffsetMask) + (ulong)sizeof(T) > PageNumber.Size)
             return ReadSystem(c, linear, MemoryMarshal.AsBytes(new Span<T>(ref value)));
-        if (!Paging.TranslateSystem(c, linear, PageAccess.Read, out Translation translation))
+        if (!Paging.TranslateSystem(c, linear, PageAccess.Read, out PageTranslation translation))
             return false;
         value = PhysicalMemory.Read<T>(Vcpu.Of(c), translation.Physical);
         return true;
@@ -88,9 +88,9 @@ public static unsafe class LinearMemory
     {
         ReadOnlySpan<byte> source = MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value));
         int head = Head(linear, source.Length);
-        if (!Paging.TranslateSystem(c, linear, PageAccess.Write, out Translation first))
+        if (!Paging.TranslateSystem(c, linear, PageAccess.Write, out PageTranslation first))
             return false;
-        Translation second = default;
+        PageTranslation second = default;
         if (head < source.Length && !Paging.TranslateSystem(c, linear + (ulong)head, PageAccess.Write, out second))
             return false;
         Vcpu vcpu = Vcpu.Of(c);
@@ -104,9 +104,9 @@ public static unsafe class LinearMemory
     public static bool ReadSystem(VcpuContext* c, ulong linear, Span<byte> destination)
     {
         int head = Head(linear, destination.Length);
-        if (!Paging.TranslateSystem(c, linear, PageAccess.Read, out Translation first))
+        if (!Paging.TranslateSystem(c, linear, PageAccess.Read, out PageTranslation first))
             return false;
-        Translation second = default;
+        PageTranslation second = default;
         if (head < destination.Length && !Paging.TranslateSystem(c, linear + (ulong)head, PageAccess.Read, out second))
             return false;
         Vcpu vcpu = Vcpu.Of(c);

@@ -14,7 +14,7 @@ public enum PageAccess
 
 /// <summary>Where a linear address leads, and what may be cached about it.</summary>
 [StructLayout(LayoutKind.Sequential)]
-public struct Translation
+public struct PageTranslation
 {
     /// <summary>The guest physical address of the byte (not only of its page).</summary>
     public ulong Physical;
@@ -63,21 +63,21 @@ public static unsafe class Paging
     /// Translates for an explicit access, setting accessed and dirty flags. The address is canonical, or below 4 GiB
     /// outside of IA-32e mode.
     /// </summary>
-    public static bool Translate(VcpuContext* c, ulong linear, PageAccess access, bool user, out Translation translation) =>
+    public static bool Translate(VcpuContext* c, ulong linear, PageAccess access, bool user, out PageTranslation translation) =>
         Translate(c, linear, access, user, (c->State.Rflags & Rflags.AC) != 0, out translation);
 
     /// <summary>Translates for an access to a system structure (descriptor tables, TSS): a supervisor's, whatever the CPL, and never excused from SMAP (SDM 3A, 4.6.1).</summary>
-    public static bool TranslateSystem(VcpuContext* c, ulong linear, PageAccess access, out Translation translation) =>
+    public static bool TranslateSystem(VcpuContext* c, ulong linear, PageAccess access, out PageTranslation translation) =>
         Translate(c, linear, access, user: false, alignmentCheck: false, out translation);
 
-    private static bool Translate(VcpuContext* c, ulong linear, PageAccess access, bool user, bool alignmentCheck, out Translation translation)
+    private static bool Translate(VcpuContext* c, ulong linear, PageAccess access, bool user, bool alignmentCheck, out PageTranslation translation)
     {
         ref CpuState state = ref c->State;
         if (!state.LongMode)
             linear = (uint)linear;
         if (!state.Paging)
         {
-            translation = new Translation { Physical = linear, PageSize = PageNumber.Size, MayWrite = true, UserPage = true };
+            translation = new PageTranslation { Physical = linear, PageSize = PageNumber.Size, MayWrite = true, UserPage = true };
             return true;
         }
         GuestMemory memory = Vcpu.Of(c).Memory;
@@ -103,7 +103,7 @@ public static unsafe class Paging
         return outcome == Outcome.Done;
     }
 
-    private static Outcome WalkPae(VcpuContext* c, GuestMemory memory, ref Walk walk, out Translation translation)
+    private static Outcome WalkPae(VcpuContext* c, GuestMemory memory, ref Walk walk, out PageTranslation translation)
     {
         // Loading CR3 checked the four entries; one changed since in memory is taken as it stands, as AMD processors do.
         ulong pointer = Read(memory, (c->State.Cr3 & 0xffff_ffe0) + (walk.Linear >> 30) * 8);
@@ -120,7 +120,7 @@ public static unsafe class Paging
 
     /// <summary>Walks tables of 8-byte entries from a level (3: PML4, 1: page directory) down.</summary>
     [SkipLocalsInit]
-    private static Outcome WalkWide(VcpuContext* c, GuestMemory memory, ref Walk walk, ulong table, int level, ulong reserved, out Translation translation)
+    private static Outcome WalkWide(VcpuContext* c, GuestMemory memory, ref Walk walk, ulong table, int level, ulong reserved, out PageTranslation translation)
     {
         ulong* entries = stackalloc ulong[4];
         ulong* addresses = stackalloc ulong[4];
@@ -183,7 +183,7 @@ public static unsafe class Paging
     }
 
     /// <summary>Walks the two levels of 4-byte entries (SDM 3A, 4.3).</summary>
-    private static Outcome WalkNarrow(VcpuContext* c, GuestMemory memory, ref Walk walk, out Translation translation)
+    private static Outcome WalkNarrow(VcpuContext* c, GuestMemory memory, ref Walk walk, out PageTranslation translation)
     {
         ulong linear = walk.Linear;
         bool store = walk.Access == PageAccess.Write;

@@ -77,6 +77,17 @@ public unsafe struct VcpuContext
     /// <summary>A GCHandle to the <see cref="Vcpu"/> that this context belongs to.</summary>
     public nint Owner;
 
+    /// <summary>
+    /// The status flags while translated code runs: OF in bit 0; SF, ZF, AF and PF in bits 8-15 as LAHF has them (its CF
+    /// does not count). CF in a byte of its own. An AF that is 0 whatever LAHF said is masked by the last byte.
+    /// </summary>
+    public ushort NativeFlags;
+
+    public byte NativeCarry, NativeFlagsKept;
+
+    /// <summary>Translated code's own: the block that a call goes to, while its return address is pushed.</summary>
+    public ulong NativeTarget;
+
     public const uint AuxCarry = 1u << 31, AuxPartialOverflow = 1u << 30, AuxAdjust = 1u << 3, AuxSignInvert = 1u << 0;
 
     /// <summary>RFLAGS with the lazy status flags made definite.</summary>

@@ -41,6 +41,16 @@ internal unsafe struct Block
     /// <summary>The <see cref="CodeMode"/> that it was decoded for.</summary>
     public byte Mode;
 
+    /// <summary>Where the block's translation starts in the code cache; 0, where none exists, leads back to the interpreter.</summary>
+    public uint Native;
+
+    /// <summary>The first op that belongs to an instruction: past the op that a translator has put in front.</summary>
+    public static Op* First(Block* block)
+    {
+        Op* op = (Op*)(block + 1);
+        return (op->Flags & (byte)(OpFlags.Internal | OpFlags.Branch)) == (byte)OpFlags.Internal ? op + 1 : op;
+    }
+
     /// <summary>
     /// Charges the block's instructions to the budget and returns its first op, or leaves the loop at the block's RIP:
     /// the budget is too short for the whole block, somebody asks for an exit, or the block is stale.

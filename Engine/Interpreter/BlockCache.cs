@@ -44,6 +44,9 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Told when the first block of a page is there: stores to it must come by here.</summary>
     public Action<PageNumber>? PageBecameCode { get; set; }
 
+    /// <summary>Who translates the blocks that run often; null: nobody.</summary>
+    public IBlockTranslator? Translator { get; init; }
+
     /// <summary>How often everything was dropped for want of room.</summary>
     public long Flushes { get; private set; }
 
@@ -123,6 +126,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         }
         _codePages.Clear();
         _used = 0;
+        Translator?.Clear();
         Flushes++;
     }
 

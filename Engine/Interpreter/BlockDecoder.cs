@@ -16,7 +16,7 @@ internal sealed unsafe class BlockDecoder
     private const int LongestInstruction = 15;
 
     /// <summary>Ops of a block at most: instructions, their checks, and the end.</summary>
-    private const int MostOps = 2 * Longest + SegmentChecks.Most + 2;
+    private const int MostOps = 2 * Longest + SegmentChecks.Most + 3;
 
     private readonly Vcpu _vcpu;
     private readonly BlockCache _blocks;
@@ -51,6 +51,7 @@ internal sealed unsafe class BlockDecoder
         Decoder decoder = _decoders[mode & CodeMode.SizeMask];
         *block = new Block { Rip = rip, Physical = physical, SecondPage = Block.OnePage, Mode = mode };
         Op* op = (Op*)(block + 1);
+        _blocks.Translator?.Open(ref op, rip, mode);
         ulong at = rip;
         bool ended = false;
         while (!ended && block->Instructions < Longest && op - (Op*)(block + 1) < 2 * Longest)

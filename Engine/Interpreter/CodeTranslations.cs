@@ -26,7 +26,7 @@ internal sealed unsafe class CodeTranslations(Vcpu vcpu, LargePages large)
         }
         physical = 0;
         global = false;
-        if (!Paging.Translate(vcpu.Context, linear, PageAccess.Execute, user, out Translation translation))
+        if (!Paging.Translate(vcpu.Context, linear, PageAccess.Execute, user, out PageTranslation translation))
             return false;
         physical = translation.Physical;
         global = translation.Global;

@@ -37,11 +37,19 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <param name="vcpu">The vCPU to run; it is given this back end's hooks.</param>
     /// <param name="codeBytes">Bytes of memory for decoded code.</param>
     public InterpreterBackend(Vcpu vcpu, long codeBytes = DefaultCodeBytes)
+        : this(vcpu, null, codeBytes)
+    {
+    }
+
+    /// <param name="vcpu">The vCPU to run.</param>
+    /// <param name="translator">Who translates the blocks that run often; null: nobody.</param>
+    /// <param name="codeBytes">Bytes of memory for decoded code.</param>
+    internal InterpreterBackend(Vcpu vcpu, IBlockTranslator? translator, long codeBytes)
     {
         _vcpu = vcpu;
         _c = vcpu.Context;
         LargePages large = new();
-        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes);
+        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes) { Translator = translator };
         _code = new CodeTranslations(vcpu, large);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);
         _tlb = new SoftwareTlb(vcpu, _jumps, _code, large, _blocks);
@@ -118,6 +126,11 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             }
             if (c->Budget <= 0)
                 return VcpuExit.Interrupted;
+            if (_blocks.Translator is { IsFull: true })
+            {
+                last = null;
+                DropAllCode();
+            }
             if (EventWaits() && !DeliverWaiting(ref last))
                 return VcpuExit.Shutdown;
             if (c->State.Halted)
@@ -171,7 +184,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <summary>Runs the first instructions of a block, as many as the budget has left.</summary>
     private Op* RunShort(Block* block)
     {
-        Op* op = (Op*)(block + 1);
+        Op* op = Block.First(block);
         Op* last = null;
         while (_c->Budget > 0 && op != null && (op->Flags & (byte)OpFlags.Internal) == 0 && !BlockCache.IsStale(op))
             op = Step(op, out last);
@@ -185,13 +198,14 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         bool trap = (c->State.Rflags & Rflags.TF) != 0;
         bool shadow = c->State.InterruptShadow;
         c->State.InterruptShadow = false;
-        Op* op = (Op*)(block + 1);
+        Op* first = Block.First(block);
+        Op* op = first;
         while (op->Length == 0)
             op++;
         trap &= (op->Flags & (byte)OpFlags.NoTrap) == 0;
         _tlb.BreakpointHits = 0;
         _tlb.Alone = true;
-        _ = Step((Op*)(block + 1), out Op* last);
+        _ = Step(first, out Op* last);
         _tlb.Alone = false;
         if (c->Fault.Vector == Completion.Partial)
             c->State.InterruptShadow = shadow;

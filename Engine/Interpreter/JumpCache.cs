@@ -10,10 +10,8 @@ namespace Godwit.Engine.Interpreter;
 /// </summary>
 internal sealed unsafe class JumpCache : IDisposable
 {
-    private const int Entries = 4096;
-
-    /// <summary>A RIP that is not canonical and is therefore never looked up.</summary>
-    private const ulong None = 1ul << 63;
+    /// <summary>Entries of a table; each is a RIP and, 8 bytes on, its block.</summary>
+    public const int Entries = 4096;
 
     private readonly Table[] _tables = new Table[2 * CodeMode.Count];
 
@@ -79,6 +77,12 @@ internal sealed unsafe class JumpCache : IDisposable
         }
     }
 
+    /// <summary>Where the entry of a RIP lies in a table, in bytes.</summary>
+    public static int Offset(ulong rip) => Index(rip) * sizeof(Entry);
+
+    /// <summary>A RIP that belongs to another entry, and is therefore never found in this one.</summary>
+    private static ulong None(int index) => (ulong)index ^ 1;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Index(ulong rip) => (int)((rip ^ (rip >> 12)) & (Entries - 1));
 
@@ -100,13 +104,13 @@ internal sealed unsafe class JumpCache : IDisposable
             Local = new FillLog(entries);
             Global = new FillLog(entries);
             for (int i = 0; i < entries; i++)
-                Entries[i] = new Entry { Rip = None };
+                Entries[i] = new Entry { Rip = None(i) };
         }
 
         public readonly void Clear(FillLog log)
         {
             foreach (ushort index in log.Filled)
-                Entries[index] = new Entry { Rip = None };
+                Entries[index] = new Entry { Rip = None(index) };
             log.Clear();
         }
     }

@@ -249,7 +249,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
             physical = entry->Physical + (linear & OffsetMask);
             return (byte*)(linear + entry->Addend);
         }
-        if (!Paging.Translate(_c, linear, access, _user, out Translation translation))
+        if (!Paging.Translate(_c, linear, access, _user, out PageTranslation translation))
         {
             physical = NoPhysical;
             return null;
@@ -264,7 +264,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         return host + (linear & OffsetMask);
     }
 
-    private void Fill(TlbEntry* entry, ulong linear, PageAccess access, in Translation translation, byte* host)
+    private void Fill(TlbEntry* entry, ulong linear, PageAccess access, in PageTranslation translation, byte* host)
     {
         ulong page = linear & ~OffsetMask;
         ulong physical = translation.Physical & ~OffsetMask;

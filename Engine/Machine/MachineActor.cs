@@ -12,7 +12,8 @@ namespace Godwit.Engine.Machine;
 /// </summary>
 /// <param name="name">Names the machine's threads and errors.</param>
 /// <param name="expected">What a snapshot or a migration must bring, its clock rate aside; null: anything well-formed.</param>
-public sealed class MachineActor(string name = "vm", MachineSpec? expected = null) : IMachine
+/// <param name="backend">What executes the guest's code.</param>
+public sealed class MachineActor(string name = "vm", MachineSpec? expected = null, BackendKind backend = BackendKind.Interpreter) : IMachine
 {
     private readonly SemaphoreSlim _commands = new(1, 1);
     private readonly EventLog _events = new();
@@ -29,7 +30,7 @@ public sealed class MachineActor(string name = "vm", MachineSpec? expected = nul
     public Task CreateAsync(MachineSpec spec, BootImages images, CancellationToken cancellation) => CommandAsync(async () =>
     {
         RequirePhase("create", MachinePhase.Empty);
-        VirtualMachine machine = new(spec, _permit, _events, name);
+        VirtualMachine machine = new(spec, _permit, _events, name, backend);
         try
         {
             await Task.Run(() => machine.Boot(images), cancellation).ConfigureAwait(false);
@@ -193,7 +194,7 @@ public sealed class MachineActor(string name = "vm", MachineSpec? expected = nul
 
     // The spec of a snapshot or a stream is a stranger's: memory was set aside for the one that was expected.
     private VirtualMachine Prepare(MachineSpec spec) => expected is null || spec with { TscHz = expected.TscHz } == expected
-        ? new(spec, _permit, _events, name)
+        ? new(spec, _permit, _events, name, backend)
         : throw new MachineException($"it is another machine than the one expected: {Describe(spec)}, not {Describe(expected)}");
 
     private static string Describe(MachineSpec spec) =>

@@ -8,7 +8,6 @@ using Godwit.Engine.Devices.Platform;
 using Godwit.Engine.Devices.Power;
 using Godwit.Engine.Devices.Serial;
 using Godwit.Engine.Devices.Timers;
-using Godwit.Engine.Interpreter;
 using Godwit.Engine.Memory;
 using Godwit.Engine.Migration;
 using Godwit.Engine.Paravirt;
@@ -30,7 +29,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     private readonly Hypercalls _hypercalls;
     private readonly KvmMsrs _kvmMsrs;
     private readonly Vcpu _vcpu;
-    private readonly InterpreterBackend _backend;
+    private readonly IVcpuBackend _backend;
     private readonly VcpuThread _thread;
     private readonly Lock _release = new();
     private bool _released;
@@ -38,12 +37,12 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     private bool _clockMoved;
 
     /// <summary>Builds the machine; throws <see cref="MachineException"/> for a spec that cannot be run here.</summary>
-    public VirtualMachine(MachineSpec spec, string name = "vm")
-        : this(spec, new RunPermit(), new EventLog(), name)
+    public VirtualMachine(MachineSpec spec, string name = "vm", BackendKind backend = BackendKind.Interpreter)
+        : this(spec, new RunPermit(), new EventLog(), name, backend)
     {
     }
 
-    internal VirtualMachine(MachineSpec spec, RunPermit permit, EventLog events, string name)
+    internal VirtualMachine(MachineSpec spec, RunPermit permit, EventLog events, string name, BackendKind backend)
     {
         MachineSpecs.Validate(spec);
         Spec = spec;
@@ -66,7 +65,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         _hypercalls.PagesFreed += Memory.Dirty.DeclareFree;
         _hypercalls.Unparked += _ => _thread?.LookUp();
         bus.MapPorts(GodwitInterface.DoorbellPort, 1, new HypercallDoorbell(_hypercalls, () => registers, () => _vcpu.RequestExit(VcpuExit.Parked)), "hypercall doorbell");
-        _backend = new InterpreterBackend(_vcpu);
+        _backend = Backends.Create(backend, _vcpu);
         CpuReset.Apply(ref _vcpu.State);
         Register();
         _thread = new VcpuThread($"{name}/vcpu0", _vcpu, _backend, timers, _clock, Permit, new Observer(this));

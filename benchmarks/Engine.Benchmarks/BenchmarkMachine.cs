@@ -3,6 +3,7 @@ using Godwit.Engine.Devices;
 using Godwit.Engine.Interpreter;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Memory;
+using Godwit.Engine.Translation;
 using Iced.Intel;
 
 namespace Godwit.Engine.Benchmarks;
@@ -13,11 +14,11 @@ internal sealed unsafe class BenchmarkMachine : IDisposable
     public const ulong Code = 0x10_0000, Data = 0x200_0000, StackTop = 0x100_0000;
     private const ulong Tables = 0x1000;
 
-    public BenchmarkMachine(Action<Assembler> write)
+    public BenchmarkMachine(Action<Assembler> write, bool translated)
     {
         Memory = new GuestMemory(64 << 20);
         Vcpu = new Vcpu(Memory, new Bus(), new NoInterrupts(), new NoClock(), new Services());
-        Backend = new InterpreterBackend(Vcpu);
+        Backend = translated ? new TranslatorBackend(Vcpu) : new InterpreterBackend(Vcpu);
         Write(Tables, Tables + 0x1003);
         Write(Tables + 0x1000, Tables + 0x2003);
         for (ulong i = 0; i < 32; i++)
@@ -36,7 +37,7 @@ internal sealed unsafe class BenchmarkMachine : IDisposable
 
     public Vcpu Vcpu { get; }
 
-    public InterpreterBackend Backend { get; }
+    public IVcpuBackend Backend { get; }
 
     public void Dispose()
     {

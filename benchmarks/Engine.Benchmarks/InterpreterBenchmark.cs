@@ -15,19 +15,27 @@ internal static unsafe class InterpreterBenchmark
     /// <summary>Arguments: the instructions to time for each kernel, in millions (default 300).</summary>
     public static int Run(string[] args)
     {
+        Console.WriteLine($"{"M instructions/s",-18} {"interpreter",12} {"translator",12} {"ratio",8}");
         long instructions = (args.Length > 0 ? long.Parse(args[0]) : 300) * 1_000_000;
         foreach ((string name, Action<Assembler> write) in _kernels)
         {
-            using BenchmarkMachine machine = new(write);
             bool bytes = name.Contains("MB/s");
             long count = bytes ? instructions / 1000 : instructions;
-            Execute(machine, count / 4);
-            TimeSpan start = Environment.CpuUsage.TotalTime;
-            Execute(machine, count);
-            double rate = count / (Environment.CpuUsage.TotalTime - start).TotalSeconds / 1e6;
-            Console.WriteLine(bytes ? $"{name,-18} {rate * 0x1000 / 5,8:F0}" : $"{name,-18} {rate,8:F1} M instructions/s");
+            double unit = bytes ? 0x1000 / 5.0 : 1;
+            double interpreted = Measure(write, translated: false, count) * unit, translated = Measure(write, translated: true, count) * unit;
+            Console.WriteLine($"{name,-18} {interpreted,12:F1} {translated,12:F1} {translated / interpreted,8:F2}");
         }
         return 0;
+    }
+
+    /// <summary>Millions of instructions a second.</summary>
+    private static double Measure(Action<Assembler> write, bool translated, long count)
+    {
+        using BenchmarkMachine machine = new(write, translated);
+        Execute(machine, count / 4);
+        TimeSpan start = Environment.CpuUsage.TotalTime;
+        Execute(machine, count);
+        return count / (Environment.CpuUsage.TotalTime - start).TotalSeconds / 1e6;
     }
 
     private static void Execute(BenchmarkMachine machine, long instructions)

@@ -9,9 +9,9 @@ internal static class ForegroundMachine
 {
     private const byte Escape = 1; // Ctrl-A, as QEMU's -nographic has it.
 
-    public static async Task<int> RunAsync(MachineSpec spec, BootImages images, bool digest, bool json, CancellationToken cancellation)
+    public static async Task<int> RunAsync(MachineSpec spec, BootImages images, BackendKind backend, bool digest, bool json, CancellationToken cancellation)
     {
-        await using MachineActor machine = new();
+        await using MachineActor machine = new(backend: backend);
         await machine.CreateAsync(spec, images, cancellation).ConfigureAwait(false);
         machine.Grant(1, long.MaxValue);
         using TerminalMode terminal = TerminalMode.Raw();

@@ -14,7 +14,7 @@ public static class RunCommand
         Option<string> append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", DefaultValueFactory = _ => "" };
         Option<string> memory = new("--memory") { Description = "RAM, e.g. 256M or 1G", DefaultValueFactory = _ => "256M" };
         Option<int> cpus = new("--cpus") { Description = "vCPUs; more than one is not built yet", DefaultValueFactory = _ => 1 };
-        Option<string> backend = new("--backend") { Description = "What executes guest code: interpreter", DefaultValueFactory = _ => "interpreter" };
+        Option<string> backend = new("--backend") { Description = "What executes guest code: interpreter, or translator (host code for what runs often)", DefaultValueFactory = _ => "interpreter" };
         Option<string> clock = new("--clock") { Description = "host: the host's time; icount: time is retired instructions, runs repeat exactly", DefaultValueFactory = _ => "host" };
         Option<bool> digest = new("--digest") { Description = "Print a digest of the machine's final state (CPU, devices, RAM) on standard error" };
         Option<bool> json = new("--json") { Description = "Print how the machine ended as one JSON line on standard error" };
@@ -36,19 +36,17 @@ public static class RunCommand
         {
             (MachineSpec spec, BootImages images) = await SpecAsync(
                 parsed.GetValue(kernel), parsed.GetValue(initrd), parsed.GetValue(append)!, parsed.GetValue(memory)!,
-                parsed.GetValue(cpus), parsed.GetValue(backend)!, parsed.GetValue(clock)!, cancellation).ConfigureAwait(false);
-            return await ForegroundMachine.RunAsync(spec, images, parsed.GetValue(digest), parsed.GetValue(json), cancellation).ConfigureAwait(false);
+                parsed.GetValue(cpus), parsed.GetValue(clock)!, cancellation).ConfigureAwait(false);
+            return await ForegroundMachine.RunAsync(spec, images, Backend(parsed.GetValue(backend)!), parsed.GetValue(digest), parsed.GetValue(json), cancellation).ConfigureAwait(false);
         });
         return command;
     }
 
     private static async Task<(MachineSpec Spec, BootImages Images)> SpecAsync(
-        string? kernel, string? initrd, string append, string memory, int cpus, string backend, string clock, CancellationToken cancellation)
+        string? kernel, string? initrd, string append, string memory, int cpus, string clock, CancellationToken cancellation)
     {
         if (!MemorySize.TryParse(memory, out long bytes))
             throw new UsageException($"--memory {memory}: write a size such as 256M or 1G");
-        if (backend != "interpreter")
-            throw new UsageException($"--backend {backend}: only interpreter is built so far");
         ClockMode mode = clock switch
         {
             "host" => ClockMode.Host,
@@ -64,4 +62,11 @@ public static class RunCommand
                 initrd is null ? default : await BootFile.ReadAsync(initrd, "initrd", cancellation).ConfigureAwait(false));
         return (MachineSpecs.Create((ulong)bytes, cpus, mode, kernel, images.Kernel, initrd, append), images);
     }
+
+    private static BackendKind Backend(string name) => name switch
+    {
+        "interpreter" => BackendKind.Interpreter,
+        "translator" => BackendKind.Translator,
+        _ => throw new UsageException($"--backend {name}: write interpreter or translator"),
+    };
 }

@@ -55,7 +55,7 @@ public sealed unsafe class PagingTests
         List<ulong> before = [.. entries.Select(address => ReadEntry(bench, shape, address))];
         SetMode(bench, shape, wp, smep, smap, ac, nxe);
         bench.ClearFault();
-        bool done = Paging.Translate(bench.C, Linear, access, user, out Translation translation);
+        bool done = Paging.Translate(bench.C, Linear, access, user, out PageTranslation translation);
 
         string where = $"{shape} upper {upper:x} leaf {leaf:x} wp {wp} smep {smep} smap {smap} ac {ac} nxe {nxe} {access} user {user}";
         uint? expected = Oracle(shape, before, access, user, wp, smep, smap, ac, nxe);
@@ -229,7 +229,7 @@ public sealed unsafe class PagingTests
         SetMode(bench, Shape.Narrow4K, wp: true, smep: false, smap: false, ac: false, nxe: false);
         bench.State.Cr3 = 0x8000_0000;
         bench.State.Cr4 = 0;
-        Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Write, user: true, out Translation translation));
+        Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Write, user: true, out PageTranslation translation));
         Assert.Equal(0xffff_f000 | (Linear & 0xfff), translation.Physical);
     }
 
@@ -251,12 +251,12 @@ public sealed unsafe class PagingTests
         using CpuBench bench = new();
         Build(bench, Shape.Long4K, Present | Writable | User, Present | Writable | User | Global);
         SetMode(bench, Shape.Long4K, wp: true, smep: false, smap: false, ac: false, nxe: true);
-        Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Read, user: true, out Translation read));
+        Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Read, user: true, out PageTranslation read));
         Assert.False(read.MayWrite);
         Assert.False(read.Global);
         bench.State.Cr4 |= Cr4.PGE;
         Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Write, user: true, out _));
-        Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Read, user: true, out Translation again));
+        Assert.True(Paging.Translate(bench.C, Linear, PageAccess.Read, user: true, out PageTranslation again));
         Assert.True(again.MayWrite);
         Assert.True(again.Global);
     }

@@ -1,0 +1,18 @@
+namespace Godwit.Engine.Interpreter;
+
+/// <summary>
+/// Makes host code of blocks that run often. It has an op in front of a block's others (internal, of length 0), which
+/// counts until the block is worth it and enters the host code from then on. Host code goes on with any op of its block
+/// whenever it does not know what to do: its state is the interpreter's.
+/// </summary>
+internal unsafe interface IBlockTranslator
+{
+    /// <summary>There is no room for more: the dispatcher drops all code at its next turn.</summary>
+    bool IsFull { get; }
+
+    /// <summary>Puts the counting op at the start of a block where the block may be translated, and moves past it.</summary>
+    void Open(ref Op* op, ulong rip, byte mode);
+
+    /// <summary>Every block is being dropped, and with them what was made of them.</summary>
+    void Clear();
+}

@@ -1,0 +1,27 @@
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Translation;
+
+namespace Godwit.Engine.Machine;
+
+/// <summary>What executes guest code. It is no part of a machine's state: the same guest runs the same on each.</summary>
+public enum BackendKind
+{
+    /// <summary>Decoded instructions, one function each; on any host.</summary>
+    Interpreter = 0,
+
+    /// <summary>Host code for what runs often; on x86-64 Linux.</summary>
+    Translator = 1,
+}
+
+internal static class Backends
+{
+    /// <summary>Makes a back end for a vCPU; throws <see cref="MachineException"/> where this host cannot run it.</summary>
+    public static IVcpuBackend Create(BackendKind kind, Vcpu vcpu) => kind switch
+    {
+        BackendKind.Interpreter => new InterpreterBackend(vcpu),
+        BackendKind.Translator when TranslatorBackend.IsSupported => new TranslatorBackend(vcpu),
+        BackendKind.Translator => throw new MachineException("the translator runs on x86-64 Linux only; use the interpreter"),
+        _ => throw new MachineException($"back end {(int)kind} does not exist"),
+    };
+}

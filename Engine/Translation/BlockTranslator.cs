@@ -1,0 +1,314 @@
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Iced.Intel;
+
+namespace Godwit.Engine.Translation;
+
+/// <summary>
+/// Translates one block. What it leaves out, and whatever does not go smoothly (a TLB miss, a target not known, a used-up
+/// budget), leads out of the code with the op to go on with, before anything of that instruction has happened.
+/// </summary>
+internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int leave)
+{
+    private const ulong OffsetMask = PageNumber.Size - 1;
+
+    private readonly GuestInstruction[] _instructions = new GuestInstruction[BlockDecoder.Longest];
+    private readonly List<(int Displacement, int Op)> _exits = [];
+    private readonly MemoryCode _memory = new(code);
+    private readonly FlagCode _flags = new(code);
+    private readonly EdgeCode _edges = new(code);
+    private Op* _first;
+
+    /// <summary>Bytes that a block's translation takes at most.</summary>
+    public const int MostBytes = BlockDecoder.Longest * 256 + 1024;
+
+    /// <summary>Writes the translation; returns where it starts, or 0 when there is nothing to translate.</summary>
+    public uint Translate(Block* block)
+    {
+        if (block->SecondPage != Block.OnePage || block->Instructions == Block.Stale)
+            return 0;
+        _first = Block.First(block);
+        int count = Analyze(block);
+        if (count == 0)
+            return 0;
+        int start = code.Offset;
+        _exits.Clear();
+        _flags.Start();
+        bool ended = false;
+        for (int i = 0; i < count; i++)
+        {
+            if (!Emit(i, ref _instructions[i], out ended))
+            {
+                code.Offset = start;
+                return 0;
+            }
+        }
+        if (!ended)
+        {
+            if (count == (int)block->Instructions)
+                _edges.Follow(_first + count, _first[count].Rip, 0, displacement => Exit(displacement, count));
+            else
+                Leave(count);
+        }
+        Exits();
+        return (uint)start;
+    }
+
+    /// <summary>Decodes and classifies; returns how many instructions from the start are translated.</summary>
+    private int Analyze(Block* block)
+    {
+        byte* page = vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
+        if (page == null)
+            return 0;
+        byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
+        Decoder decoder = Decoder.Create(64, bytes, block->Rip, DecoderOptions.AMD);
+        int count = 0;
+        for (; count < (int)block->Instructions; count++)
+        {
+            decoder.Decode(out Instruction instruction);
+            // A device may have written here since the block was decoded; its message is on the way.
+            if (instruction.IsInvalid || instruction.IP != _first[count].Rip || instruction.Length != _first[count].Length)
+                return 0;
+            _instructions[count] = GuestInstruction.Of(instruction);
+            if (_instructions[count].Form == Form.Interpreted)
+                break;
+        }
+        return Live(count);
+    }
+
+    /// <summary>Finds the flags that live after each instruction, from the end; returns the count, cut where flags cannot be had.</summary>
+    private int Live(int count)
+    {
+        RflagsBits live = GuestInstruction.Status;
+        for (int i = count - 1; i >= 0; i--)
+        {
+            ref GuestInstruction instruction = ref _instructions[i];
+            instruction.Live = live;
+            if (instruction.Flags == FlagResult.Unlike && (live & instruction.Instruction.RflagsModified & GuestInstruction.Status) != 0)
+            {
+                count = i;
+                live = GuestInstruction.Status;
+                continue;
+            }
+            live = (live & ~instruction.Kills) | instruction.Reads;
+            if (instruction.MayLeave)
+                live = GuestInstruction.Status;
+        }
+        return count;
+    }
+
+    private bool Emit(int index, ref GuestInstruction guest, out bool ended)
+    {
+        void Exits(int displacement) => Exit(displacement, index);
+        Op* op = _first + index;
+        ref Instruction instruction = ref guest.Instruction;
+        ended = false;
+        switch (guest.Form)
+        {
+            case Form.Nothing:
+                return true;
+            case Form.Address:
+                Address(instruction);
+                return true;
+            case Form.Copied:
+                return Copied(ref guest, Exits);
+            case Form.Push:
+                PushValue(HostRegisters.Number(instruction.Op0Register), Exits);
+                return true;
+            case Form.PushConstant:
+                _memory.CheckStack(-8, write: true, Exits);
+                _flags.Lost();
+                code.Constant(HostRegisters.Second, (ulong)(long)instruction.GetImmediate(0));
+                code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
+                _memory.MoveStack(-8);
+                return true;
+            case Form.Pop:
+                _memory.CheckStack(0, write: false, Exits);
+                _flags.Lost();
+                code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+                _memory.MoveStack(8);
+                _memory.Store(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
+                return true;
+            case Form.Leave:
+                _memory.CheckAt(5, 0, write: false, Exits);
+                _flags.Lost();
+                code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, 5, 8);
+                code.Memory(HostEmitter.MovLoad, 5, HostRegisters.First, 0);
+                return true;
+        }
+        ended = true;
+        switch (guest.Form)
+        {
+            case Form.Jump:
+                _edges.Follow(op, op->Immediate, op->Rip, Exits);
+                break;
+            case Form.ConditionalJump:
+                Conditional(op, instruction.ConditionCode, index, guest.Reads);
+                break;
+            case Form.Call:
+                _edges.Find(op, op->Immediate, op->Rip, Exits);
+                Push(op, Exits);
+                break;
+            case Form.IndirectJump:
+                Target(ref instruction, Exits);
+                _edges.FindIndirect(Exits);
+                _edges.Enter(Exits);
+                break;
+            case Form.IndirectCall:
+                Target(ref instruction, Exits);
+                _edges.FindIndirect(Exits);
+                Push(op, Exits);
+                break;
+            case Form.Return:
+                _memory.CheckStack(0, write: false, Exits);
+                code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+                _edges.FindIndirect(Exits);
+                _edges.Check(Exits);
+                _memory.MoveStack(8 + (int)op->Immediate);
+                _edges.Go();
+                break;
+        }
+        return true;
+    }
+
+    private void Conditional(Op* op, ConditionCode condition, int index, RflagsBits reads)
+    {
+        _flags.Need(reads);
+        int taken = code.JumpIf((byte)(0x80 + (condition - ConditionCode.o)));
+        // Not taken: the end op behind the branch knows the way, and the branch itself once it has been there.
+        _edges.Follow(op + 1, op->NextRip, op->Rip, displacement => Exit(displacement, index + 1), op, ContextLayout.OpDisplacement);
+        code.Land(taken);
+        _edges.Follow(op, op->Immediate, op->Rip, displacement => Exit(displacement, index));
+    }
+
+    /// <summary>The end of a call whose target block is in the first scratch register: pushes the return address and goes there.</summary>
+    private void Push(Op* op, Action<int> exit)
+    {
+        _edges.Check(exit);
+        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
+        _memory.CheckStack(-8, write: true, exit);
+        code.Constant(HostRegisters.Second, op->NextRip);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
+        _memory.MoveStack(-8);
+        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
+        _edges.Charge();
+        _edges.Go();
+    }
+
+    private void PushValue(int guest, Action<int> exit)
+    {
+        _memory.CheckStack(-8, write: true, exit);
+        _flags.Lost();
+        code.Memory(HostEmitter.MovStore, _memory.Load(guest, HostRegisters.Second), HostRegisters.First, 0);
+        _memory.MoveStack(-8);
+    }
+
+    /// <summary>An indirect branch's target into the first scratch register.</summary>
+    private void Target(ref Instruction instruction, Action<int> exit)
+    {
+        if (instruction.Op0Kind == OpKind.Memory)
+        {
+            _memory.Check(instruction, 8, write: false, exit);
+            code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+        }
+        else
+            code.Move(HostRegisters.First, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.First));
+    }
+
+    private void Address(in Instruction instruction)
+    {
+        Register destination = instruction.Op0Register;
+        int size = destination.GetSize();
+        _memory.Compute(instruction, withSegment: false);
+        int guest = HostRegisters.Number(destination);
+        if (size == 2)
+        {
+            int home = _memory.Load(guest, HostRegisters.Second);
+            code.Bytes(0x66);
+            code.Pair(HostEmitter.MovLoad, home, HostRegisters.First, wide: false);
+            _memory.Store(guest, home);
+            return;
+        }
+        if (size == 4)
+            code.Pair(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, wide: false);
+        _memory.Store(guest, HostRegisters.First);
+    }
+
+    /// <summary>The guest's instruction with the host's registers, its flags kept where somebody may look at them.</summary>
+    private bool Copied(ref GuestInstruction guest, Action<int> exit)
+    {
+        Instruction instruction = guest.Instruction;
+        if (guest.Memory != MemoryUse.None)
+        {
+            _memory.Check(instruction, instruction.MemorySize.GetSize(), guest.Memory == MemoryUse.Write, exit);
+            _flags.Lost();
+            instruction.MemoryBase = Register.R10;
+            instruction.MemoryIndex = Register.None;
+            instruction.MemoryIndexScale = 1;
+            instruction.MemoryDisplacement64 = 0;
+            instruction.MemoryDisplSize = 0;
+            instruction.SegmentPrefix = Register.None;
+        }
+        _flags.Need(guest.Reads);
+        int scratch = guest.Memory != MemoryUse.None ? HostRegisters.Second : HostRegisters.First;
+        int firstGuest = -1, firstHome = -1, secondGuest = -1, secondHome = -1;
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) != OpKind.Register)
+                continue;
+            Register register = instruction.GetOpRegister(i);
+            int number = HostRegisters.Number(register);
+            int home = number == firstGuest ? firstHome : _memory.Load(number, scratch);
+            if (home == scratch && number != firstGuest)
+                scratch++;
+            if (firstGuest < 0)
+                (firstGuest, firstHome) = (number, home);
+            else if (secondGuest < 0 && number != firstGuest)
+                (secondGuest, secondHome) = (number, home);
+            instruction.SetOpRegister(i, HostRegisters.OfSize(home, register));
+        }
+        if (guest.UsesAccumulator)
+            code.Move(HostRegisters.Rax, HostRegisters.Accumulator);
+        if (!code.Copy(instruction))
+            return false;
+        if (guest.UsesAccumulator)
+            code.Move(HostRegisters.Accumulator, HostRegisters.Rax);
+        if (firstGuest >= 0)
+            _memory.Store(firstGuest, firstHome);
+        if (secondGuest >= 0)
+            _memory.Store(secondGuest, secondHome);
+        Register product = guest.Flags != FlagResult.Product ? Register.None
+            : guest.UsesAccumulator ? HostRegisters.OfSize(HostRegisters.Accumulator, Accumulator(instruction))
+            : instruction.Op0Register;
+        _flags.Written(guest.Flags, guest.Live, product);
+        return true;
+    }
+
+    private static Register Accumulator(in Instruction instruction) =>
+        instruction.Op0Kind == OpKind.Register ? instruction.Op0Register : instruction.MemorySize.GetSize() switch
+        {
+            8 => Register.RAX,
+            4 => Register.EAX,
+            2 => Register.AX,
+            _ => Register.AL,
+        };
+
+    private void Exit(int displacement, int op) => _exits.Add((displacement, op));
+
+    private void Leave(int op)
+    {
+        code.Constant(HostRegisters.Rax, (ulong)(_first + op));
+        code.Jump(leave);
+    }
+
+    private void Exits()
+    {
+        foreach (IGrouping<int, (int Displacement, int Op)> exits in _exits.GroupBy(exit => exit.Op))
+        {
+            foreach ((int displacement, _) in exits)
+                code.Land(displacement);
+            Leave(exits.Key);
+        }
+    }
+}

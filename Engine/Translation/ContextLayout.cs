@@ -1,0 +1,62 @@
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+
+namespace Godwit.Engine.Translation;
+
+/// <summary>Byte offsets of what translated code reaches in the context, in blocks and in ops.</summary>
+internal static unsafe class ContextLayout
+{
+    static ContextLayout()
+    {
+        // Differences of addresses, since Marshal.OffsetOf would give the layout for marshalling.
+        VcpuContext context;
+        byte* start = (byte*)&context;
+        Gpr = (int)((byte*)context.State.Gpr - start);
+        FsBase = (int)((byte*)&context.State.Fs.Base - start);
+        GsBase = (int)((byte*)&context.State.Gs.Base - start);
+        Tlb = (int)((byte*)&context.Tlb - start);
+        Jumps = (int)((byte*)&context.JumpCache - start);
+        Budget = (int)((byte*)&context.Budget - start);
+        ExitRequest = (int)((byte*)&context.ExitRequest - start);
+        Flags = (int)((byte*)&context.NativeFlags - start);
+        Carry = (int)((byte*)&context.NativeCarry - start);
+        Kept = (int)((byte*)&context.NativeFlagsKept - start);
+        Target = (int)((byte*)&context.NativeTarget - start);
+        Block block;
+        BlockInstructions = (int)((byte*)&block.Instructions - (byte*)&block);
+        BlockNative = (int)((byte*)&block.Native - (byte*)&block);
+        Op op;
+        OpLink = (int)((byte*)&op.Link - (byte*)&op);
+        OpDisplacement = (int)((byte*)&op.Displacement - (byte*)&op);
+    }
+
+    public static int Gpr { get; }
+
+    public static int FsBase { get; }
+
+    public static int GsBase { get; }
+
+    public static int Tlb { get; }
+
+    public static int Jumps { get; }
+
+    public static int Budget { get; }
+
+    public static int ExitRequest { get; }
+
+    public static int Flags { get; }
+
+    public static int Carry { get; }
+
+    public static int Kept { get; }
+
+    public static int Target { get; }
+
+    public static int BlockInstructions { get; }
+
+    public static int BlockNative { get; }
+
+    public static int OpLink { get; }
+
+    public static int OpDisplacement { get; }
+}

@@ -1,0 +1,317 @@
+using Iced.Intel;
+
+namespace Godwit.Engine.Translation;
+
+/// <summary>How an instruction is translated.</summary>
+internal enum Form
+{
+    /// <summary>Not at all: the interpreter executes it, and the rest of its block.</summary>
+    Interpreted,
+
+    /// <summary>The guest's instruction itself, on the host's registers.</summary>
+    Copied,
+    Address,
+    Nothing,
+    Push,
+    PushConstant,
+    Pop,
+    Leave,
+    Jump,
+    ConditionalJump,
+    Call,
+    IndirectJump,
+    IndirectCall,
+    Return,
+}
+
+/// <summary>What an instruction leaves in the status flags, beside what the manual defines: the interpreter's choice.</summary>
+internal enum FlagResult
+{
+    /// <summary>Nothing is written.</summary>
+    None,
+
+    /// <summary>All six as the processor has them.</summary>
+    Arithmetic,
+
+    /// <summary>All but CF, which stays.</summary>
+    KeepsCarry,
+
+    /// <summary>AF, undefined, is 0.</summary>
+    Logic,
+
+    /// <summary>AF is 0; OF is CF xor SF.</summary>
+    ShiftLeft,
+
+    /// <summary>AF and OF are 0.</summary>
+    ShiftRight,
+
+    /// <summary>CF and OF as the processor has them, AF 0, the others of the product's low half.</summary>
+    Product,
+
+    /// <summary>CF alone.</summary>
+    Carry,
+
+    /// <summary>Not to be had from the processor: translated only where nobody looks at them.</summary>
+    Unlike,
+}
+
+/// <summary>How an instruction uses its memory operand.</summary>
+internal enum MemoryUse
+{
+    None,
+    Read,
+
+    /// <summary>Written, or read and written: a store must be allowed before anything happens.</summary>
+    Write,
+}
+
+/// <summary>One guest instruction of a block in 64-bit mode, as the translator sees it.</summary>
+internal struct GuestInstruction
+{
+    public const RflagsBits Status = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF | RflagsBits.CF | RflagsBits.PF;
+
+    public Instruction Instruction;
+    public Form Form;
+    public FlagResult Flags;
+    public MemoryUse Memory;
+
+    /// <summary>RAX is an operand that the encoding does not name.</summary>
+    public bool UsesAccumulator;
+
+    /// <summary>Status flags that the instruction reads, and those that never survive it.</summary>
+    public RflagsBits Reads, Kills;
+
+    /// <summary>Status flags that somebody may look at after the instruction.</summary>
+    public RflagsBits Live;
+
+    /// <summary>Whether the state must be the interpreter's when the instruction starts: it may leave translated code.</summary>
+    public readonly bool MayLeave => Memory != MemoryUse.None || Form is not (Form.Copied or Form.Address or Form.Nothing);
+
+    private static readonly Dictionary<Code, Code> _generalForms = GeneralForms();
+
+    public static GuestInstruction Of(in Instruction decoded)
+    {
+        GuestInstruction guest = new() { Instruction = decoded };
+        ref Instruction instruction = ref guest.Instruction;
+        instruction.HasRepPrefix = instruction.HasRepnePrefix = false;
+        if (_generalForms.TryGetValue(instruction.Code, out Code general))
+            instruction.Code = general;
+        guest.Classify();
+        if (guest.Form == Form.Interpreted)
+            return guest;
+        guest.Reads = instruction.RflagsRead & Status;
+        guest.Kills = guest.Flags switch
+        {
+            FlagResult.None => RflagsBits.None,
+            FlagResult.KeepsCarry => Status & ~RflagsBits.CF,
+            FlagResult.Carry => RflagsBits.CF,
+            FlagResult.Unlike => RflagsBits.None,
+            _ => Status,
+        };
+        return guest;
+    }
+
+    private void Classify()
+    {
+        switch (Instruction.Mnemonic)
+        {
+            case Mnemonic.Mov:
+                if (IsGeneral())
+                    Copy(FlagResult.None, MemoryUse.Write);
+                break;
+            case Mnemonic.Movzx or Mnemonic.Movsx or Mnemonic.Movsxd:
+                Copy(FlagResult.None, MemoryUse.Read);
+                break;
+            case Mnemonic.Bswap or Mnemonic.Not or Mnemonic.Xchg:
+                Copy(FlagResult.None, MemoryUse.Write);
+                break;
+            case Mnemonic.Cdq or Mnemonic.Cqo or Mnemonic.Cwd or Mnemonic.Cbw or Mnemonic.Cwde or Mnemonic.Cdqe:
+                UsesAccumulator = true;
+                Copy(FlagResult.None, MemoryUse.None);
+                break;
+            case Mnemonic.Lea:
+                Form = CanName() ? Form.Address : Form.Interpreted;
+                break;
+            case Mnemonic.Nop or Mnemonic.Endbr64:
+                Form = Form.Nothing;
+                break;
+            case Mnemonic.Add or Mnemonic.Sub or Mnemonic.Adc or Mnemonic.Sbb or Mnemonic.Neg or Mnemonic.Xadd:
+                Copy(FlagResult.Arithmetic, MemoryUse.Write);
+                break;
+            case Mnemonic.Cmp:
+                Copy(FlagResult.Arithmetic, MemoryUse.Read);
+                break;
+            case Mnemonic.Cmpxchg:
+                // With a register for destination that might be the accumulator itself; nobody writes that.
+                if (Instruction.Op0Kind != OpKind.Memory)
+                    break;
+                UsesAccumulator = true;
+                Copy(FlagResult.Arithmetic, MemoryUse.Write);
+                break;
+            case Mnemonic.Inc or Mnemonic.Dec:
+                Copy(FlagResult.KeepsCarry, MemoryUse.Write);
+                break;
+            case Mnemonic.And or Mnemonic.Or or Mnemonic.Xor:
+                Copy(FlagResult.Logic, MemoryUse.Write);
+                break;
+            case Mnemonic.Test:
+                Copy(FlagResult.Logic, MemoryUse.Read);
+                break;
+            case Mnemonic.Shl or Mnemonic.Sal:
+                Shift(FlagResult.ShiftLeft);
+                break;
+            case Mnemonic.Shr:
+                Shift(FlagResult.ShiftRight);
+                break;
+            case Mnemonic.Sar:
+                Shift(FlagResult.ShiftRight);
+                break;
+            case Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Shld or Mnemonic.Shrd:
+                Copy(FlagResult.Unlike, MemoryUse.Write);
+                break;
+            case Mnemonic.Imul:
+                UsesAccumulator = Instruction.OpCount == 1;
+                Copy(FlagResult.Product, MemoryUse.Read);
+                break;
+            case Mnemonic.Mul:
+                UsesAccumulator = true;
+                Copy(FlagResult.Product, MemoryUse.Read);
+                break;
+            case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc:
+                // With memory and a register the address depends on the bit's number.
+                if (Instruction.Op0Kind == OpKind.Register)
+                    Copy(FlagResult.Carry, MemoryUse.None);
+                break;
+            case Mnemonic.Push:
+                if (Instruction.Code == Code.Push_r64)
+                    Form = Form.Push;
+                else if (Instruction.Code is Code.Pushq_imm8 or Code.Pushq_imm32)
+                    Form = Form.PushConstant;
+                break;
+            case Mnemonic.Pop:
+                if (Instruction.Code == Code.Pop_r64 && Instruction.Op0Register != Register.RSP)
+                    Form = Form.Pop;
+                break;
+            case Mnemonic.Leave:
+                if (Instruction.Code == Code.Leaveq)
+                    Form = Form.Leave;
+                break;
+            case Mnemonic.Jmp:
+                if (Instruction.Op0Kind == OpKind.NearBranch64)
+                    Form = Form.Jump;
+                else if (Instruction.Code == Code.Jmp_rm64)
+                    Indirect(Form.IndirectJump);
+                break;
+            case Mnemonic.Call:
+                if (Instruction.Op0Kind == OpKind.NearBranch64)
+                    Form = Form.Call;
+                else if (Instruction.Code == Code.Call_rm64)
+                    Indirect(Form.IndirectCall);
+                break;
+            case Mnemonic.Ret:
+                if (Instruction.Code is Code.Retnq or Code.Retnq_imm16)
+                    Form = Form.Return;
+                break;
+            default:
+                if (Instruction.FlowControl == FlowControl.ConditionalBranch)
+                    Form = Instruction.IsJccShortOrNear && Instruction.Op0Kind == OpKind.NearBranch64 ? Form.ConditionalJump : Form.Interpreted;
+                else if (IsMoveOnCondition(Instruction.Mnemonic))
+                    Copy(FlagResult.None, MemoryUse.Read);
+                else if (IsSetOnCondition(Instruction.Mnemonic))
+                    Copy(FlagResult.None, MemoryUse.Write);
+                break;
+        }
+    }
+
+    private void Copy(FlagResult flags, MemoryUse memory)
+    {
+        if (!CanName() || !IsGeneral())
+            return;
+        Form = Form.Copied;
+        Flags = flags;
+        int operand = MemoryOperand();
+        if (operand < 0)
+            return;
+        // A memory operand that is not the first is a source; exchanges name it first.
+        Memory = operand == 0 ? memory : MemoryUse.Read;
+        if (operand != 0 && Instruction.Mnemonic == Mnemonic.Xchg)
+            Form = Form.Interpreted;
+    }
+
+    private void Indirect(Form form)
+    {
+        if (!CanName())
+            return;
+        Form = form;
+        Memory = MemoryOperand() < 0 ? MemoryUse.None : MemoryUse.Read;
+    }
+
+    /// <summary>A shift by a constant that leaves every flag defined or chosen; by CL, none may be needed.</summary>
+    private void Shift(FlagResult flags)
+    {
+        if (Instruction.Op1Kind == OpKind.Register)
+        {
+            Copy(FlagResult.Unlike, MemoryUse.Write);
+            return;
+        }
+        int bits = Instruction.Op0Kind == OpKind.Register ? Instruction.Op0Register.GetSize() * 8 : Instruction.MemorySize.GetSize() * 8;
+        int count = (int)Instruction.GetImmediate(1) & (bits == 64 ? 63 : 31);
+        if (count == 0 || count >= bits)
+            return;
+        // A count of 1 defines OF.
+        Copy(count == 1 ? FlagResult.Logic : flags, MemoryUse.Write);
+    }
+
+    private readonly int MemoryOperand()
+    {
+        for (int i = 0; i < Instruction.OpCount; i++)
+            if (Instruction.GetOpKind(i) == OpKind.Memory)
+                return i;
+        return -1;
+    }
+
+    /// <summary>Only general registers, memory and constants.</summary>
+    private readonly bool IsGeneral()
+    {
+        for (int i = 0; i < Instruction.OpCount; i++)
+        {
+            OpKind kind = Instruction.GetOpKind(i);
+            if (kind == OpKind.Register ? !Instruction.GetOpRegister(i).IsGPR() : kind is not (OpKind.Memory or (>= OpKind.Immediate8 and <= OpKind.Immediate32to64)))
+                return false;
+        }
+        return Instruction.Code is not (Code.Mov_AL_moffs8 or Code.Mov_AX_moffs16 or Code.Mov_EAX_moffs32 or Code.Mov_RAX_moffs64
+            or Code.Mov_moffs8_AL or Code.Mov_moffs16_AX or Code.Mov_moffs32_EAX or Code.Mov_moffs64_RAX
+            or Code.Xchg_r16_AX or Code.Xchg_r32_EAX or Code.Xchg_r64_RAX);
+    }
+
+    /// <summary>AH to DH cannot be named together with the host's upper registers.</summary>
+    private readonly bool CanName()
+    {
+        for (int i = 0; i < Instruction.OpCount; i++)
+            if (Instruction.GetOpKind(i) == OpKind.Register && Instruction.GetOpRegister(i) is >= Register.AH and <= Register.BH)
+                return false;
+        return true;
+    }
+
+    private static bool IsMoveOnCondition(Mnemonic mnemonic) => mnemonic is Mnemonic.Cmova or Mnemonic.Cmovae or Mnemonic.Cmovb or Mnemonic.Cmovbe
+        or Mnemonic.Cmove or Mnemonic.Cmovg or Mnemonic.Cmovge or Mnemonic.Cmovl or Mnemonic.Cmovle or Mnemonic.Cmovne or Mnemonic.Cmovno
+        or Mnemonic.Cmovnp or Mnemonic.Cmovns or Mnemonic.Cmovo or Mnemonic.Cmovp or Mnemonic.Cmovs;
+
+    private static bool IsSetOnCondition(Mnemonic mnemonic) => mnemonic is Mnemonic.Seta or Mnemonic.Setae or Mnemonic.Setb or Mnemonic.Setbe
+        or Mnemonic.Sete or Mnemonic.Setg or Mnemonic.Setge or Mnemonic.Setl or Mnemonic.Setle or Mnemonic.Setne or Mnemonic.Setno
+        or Mnemonic.Setnp or Mnemonic.Setns or Mnemonic.Seto or Mnemonic.Setp or Mnemonic.Sets;
+
+    /// <summary>Encodings that imply the accumulator, and those of the same instruction that name a register.</summary>
+    private static Dictionary<Code, Code> GeneralForms() => new()
+    {
+        [Code.Add_AL_imm8] = Code.Add_rm8_imm8, [Code.Add_AX_imm16] = Code.Add_rm16_imm16, [Code.Add_EAX_imm32] = Code.Add_rm32_imm32, [Code.Add_RAX_imm32] = Code.Add_rm64_imm32,
+        [Code.Or_AL_imm8] = Code.Or_rm8_imm8, [Code.Or_AX_imm16] = Code.Or_rm16_imm16, [Code.Or_EAX_imm32] = Code.Or_rm32_imm32, [Code.Or_RAX_imm32] = Code.Or_rm64_imm32,
+        [Code.Adc_AL_imm8] = Code.Adc_rm8_imm8, [Code.Adc_AX_imm16] = Code.Adc_rm16_imm16, [Code.Adc_EAX_imm32] = Code.Adc_rm32_imm32, [Code.Adc_RAX_imm32] = Code.Adc_rm64_imm32,
+        [Code.Sbb_AL_imm8] = Code.Sbb_rm8_imm8, [Code.Sbb_AX_imm16] = Code.Sbb_rm16_imm16, [Code.Sbb_EAX_imm32] = Code.Sbb_rm32_imm32, [Code.Sbb_RAX_imm32] = Code.Sbb_rm64_imm32,
+        [Code.And_AL_imm8] = Code.And_rm8_imm8, [Code.And_AX_imm16] = Code.And_rm16_imm16, [Code.And_EAX_imm32] = Code.And_rm32_imm32, [Code.And_RAX_imm32] = Code.And_rm64_imm32,
+        [Code.Sub_AL_imm8] = Code.Sub_rm8_imm8, [Code.Sub_AX_imm16] = Code.Sub_rm16_imm16, [Code.Sub_EAX_imm32] = Code.Sub_rm32_imm32, [Code.Sub_RAX_imm32] = Code.Sub_rm64_imm32,
+        [Code.Xor_AL_imm8] = Code.Xor_rm8_imm8, [Code.Xor_AX_imm16] = Code.Xor_rm16_imm16, [Code.Xor_EAX_imm32] = Code.Xor_rm32_imm32, [Code.Xor_RAX_imm32] = Code.Xor_rm64_imm32,
+        [Code.Cmp_AL_imm8] = Code.Cmp_rm8_imm8, [Code.Cmp_AX_imm16] = Code.Cmp_rm16_imm16, [Code.Cmp_EAX_imm32] = Code.Cmp_rm32_imm32, [Code.Cmp_RAX_imm32] = Code.Cmp_rm64_imm32,
+        [Code.Test_AL_imm8] = Code.Test_rm8_imm8, [Code.Test_AX_imm16] = Code.Test_rm16_imm16, [Code.Test_EAX_imm32] = Code.Test_rm32_imm32, [Code.Test_RAX_imm32] = Code.Test_rm64_imm32,
+    };
+}

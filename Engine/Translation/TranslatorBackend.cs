@@ -1,0 +1,51 @@
+using System.Runtime.InteropServices;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+
+namespace Godwit.Engine.Translation;
+
+/// <summary>
+/// The back end that translates what runs often in 64-bit mode to host code, and leaves all else to an interpreter on
+/// the same state: the two agree at every instruction. docs/translator.md.
+/// </summary>
+public sealed class TranslatorBackend : IVcpuBackend
+{
+    /// <summary>Room for host code; when it is used up, everything is translated anew.</summary>
+    public const long DefaultNativeBytes = 64 << 20;
+
+    /// <summary>Runs of a block before it is translated.</summary>
+    public const int DefaultHot = 64;
+
+    private readonly NativeCode _native;
+    private readonly InterpreterBackend _interpreter;
+
+    /// <param name="vcpu">The vCPU to run; it is given the interpreter's hooks.</param>
+    /// <param name="codeBytes">Bytes of memory for decoded code.</param>
+    /// <param name="nativeBytes">Bytes of memory for host code, a multiple of the page size.</param>
+    /// <param name="hot">Runs of a block before it is translated.</param>
+    public TranslatorBackend(Vcpu vcpu, long codeBytes = InterpreterBackend.DefaultCodeBytes, long nativeBytes = DefaultNativeBytes, int hot = DefaultHot)
+    {
+        if (!IsSupported)
+            throw new PlatformNotSupportedException("the translator makes code for x86-64 Linux only");
+        _native = new NativeCode(vcpu, (nuint)nativeBytes, (uint)hot);
+        _interpreter = new InterpreterBackend(vcpu, _native, codeBytes);
+    }
+
+    /// <summary>Whether this host can run what the translator makes.</summary>
+    public static bool IsSupported => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64;
+
+    /// <summary>Blocks translated since the start, and blocks that it could do nothing with.</summary>
+    public (long Translated, long Refused) Blocks => (_native.Translated, _native.Refused);
+
+    public VcpuExit Run(long budget) => _interpreter.Run(budget);
+
+    public void RevokeWritePermissions() => _interpreter.RevokeWritePermissions();
+
+    public void Reset() => _interpreter.Reset();
+
+    public void Dispose()
+    {
+        _interpreter.Dispose();
+        _native.Dispose();
+    }
+}

@@ -14,13 +14,13 @@ internal sealed unsafe class TestMachine : IDisposable
     public const ulong Code = 0x10_0000, Data = 0x20_0000, StackTop = 0x30_0000, Tables = 0x1000, Idt = 0x8000, Gdt = 0x9000;
     public const ushort Kernel64 = 0x08, KernelData = 0x10, Kernel32 = 0x18;
 
-    public TestMachine(int bitness, CpuLevel level = CpuLevel.V1, ulong memory = 8 << 20, long codeBytes = 4 << 20)
+    public TestMachine(int bitness, CpuLevel level = CpuLevel.V1, ulong memory = 8 << 20, long codeBytes = 4 << 20, Func<Vcpu, IVcpuBackend>? backend = null)
     {
         Memory = new GuestMemory(memory);
         Bus = new Bus();
         Interrupts = new TestInterrupts();
         Vcpu = new Vcpu(Memory, Bus, Interrupts, new TestClock(this), new TestServices(level));
-        Backend = new InterpreterBackend(Vcpu, codeBytes);
+        Backend = backend is null ? new InterpreterBackend(Vcpu, codeBytes) : backend(Vcpu);
         Bitness = bitness;
         CpuReset.Apply(ref State);
         if (bitness == 64)
@@ -46,11 +46,18 @@ internal sealed unsafe class TestMachine : IDisposable
 
     public Vcpu Vcpu { get; }
 
-    public InterpreterBackend Backend { get; }
+    public IVcpuBackend Backend { get; private set; }
 
     public VcpuContext* Context => Vcpu.Context;
 
     public ref CpuState State => ref Vcpu.Context->State;
+
+    /// <summary>Goes on with another back end from here.</summary>
+    public void Switch(Func<Vcpu, IVcpuBackend> backend)
+    {
+        Backend.Dispose();
+        Backend = backend(Vcpu);
+    }
 
     /// <summary>Assembles code and puts it at an address; returns its bytes.</summary>
     public byte[] Load(Action<Assembler> write, ulong address = Code)
@@ -97,7 +104,7 @@ internal sealed unsafe class TestMachine : IDisposable
             budget -= (long)(State.RetiredInstructions - before);
             if (exit == VcpuExit.Halted)
                 return;
-            Assert.Equal(VcpuExit.Interrupted, exit);
+            Assert.True(exit == VcpuExit.Interrupted, $"{exit} at RIP 0x{State.Rip:x}, CR2 0x{State.Cr2:x}");
         }
         Assert.Fail($"no HLT; RIP 0x{State.Rip:x}");
     }

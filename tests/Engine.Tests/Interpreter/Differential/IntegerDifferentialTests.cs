@@ -1,6 +1,7 @@
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter;
 using Godwit.Engine.Interpreter.Integer;
+using Godwit.Engine.Translation;
 using Iced.Intel;
 using Xunit;
 using Xunit.Abstractions;
@@ -25,11 +26,27 @@ public sealed unsafe class IntegerDifferentialTests(ITestOutputHelper output)
     [Fact]
     public void EveryIntegerFormDoesWhatTheHostDoes()
     {
+        using InterpretedCase interpreted = new();
+        Compare(interpreted);
+    }
+
+    [Fact]
+    public void EveryTranslatedIntegerFormDoesWhatTheHostDoes()
+    {
+        // A small cache, so that it is emptied now and then.
+        using InterpretedCase translated = new(vcpu => new TranslatorBackend(vcpu, codeBytes: 4 << 20, nativeBytes: 1 << 20, hot: 1));
+        Compare(translated);
+        (long blocks, _) = ((TranslatorBackend)translated.Machine.Backend).Blocks;
+        Assert.True(blocks > 0, "nothing was translated");
+        output.WriteLine($"{blocks} blocks translated");
+    }
+
+    private void Compare(InterpretedCase interpreted)
+    {
         int cases = int.Parse(Environment.GetEnvironmentVariable("GODWIT_DIFFERENTIAL_CASES") ?? "1000000");
         int seed = int.Parse(Environment.GetEnvironmentVariable("GODWIT_DIFFERENTIAL_SEED") ?? Environment.TickCount.ToString());
         output.WriteLine($"seed {seed}, {cases} cases");
         using NativeProcess native = new();
-        using InterpretedCase interpreted = new();
         FeatureGate features = new(interpreted.Machine.Vcpu.Services);
         CaseGenerator generator = new(seed, Rows, features.Allows);
         output.WriteLine($"{generator.Forms} forms");

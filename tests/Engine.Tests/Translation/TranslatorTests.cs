@@ -1,0 +1,186 @@
+using System.Security.Cryptography;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Godwit.Engine.Tests.Interpreter;
+using Godwit.Engine.Translation;
+using Iced.Intel;
+using Xunit;
+using Xunit.Abstractions;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Godwit.Engine.Tests.Translation;
+
+public sealed unsafe class TranslatorTests(ITestOutputHelper output)
+{
+    private static TranslatorBackend Eager(Vcpu vcpu) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2);
+
+    private static InterpreterBackend Interpreter(Vcpu vcpu) => new(vcpu, 4 << 20);
+
+    [Fact]
+    public void RandomProgramsEndInTheInterpretersState()
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 30; seed++)
+        {
+            using TestMachine interpreted = Prepared(seed, Interpreter), translated = Prepared(seed, Eager);
+            interpreted.RunToHalt();
+            translated.RunToHalt();
+            AssertSame(interpreted, translated, $"seed {seed}");
+            Assert.True(((TranslatorBackend)translated.Backend).Blocks.Translated > 20, $"seed {seed}: almost nothing was translated");
+        }
+    }
+
+    [Fact]
+    public void SwitchingBackEndsAtAnyInstructionChangesNothing()
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 10; seed++)
+        {
+            using TestMachine interpreted = Prepared(seed, Interpreter), switching = Prepared(seed, Eager);
+            interpreted.RunToHalt();
+            Random random = new(seed);
+            bool translates = true;
+            while (!switching.State.Halted)
+            {
+                long budget = random.Next(1, 3000);
+                ulong before = switching.State.RetiredInstructions;
+                VcpuExit exit = switching.Backend.Run(budget);
+                if (exit == VcpuExit.Interrupted)
+                    Assert.Equal((ulong)budget, switching.State.RetiredInstructions - before);
+                translates = !translates;
+                switching.Switch(translates ? Eager : Interpreter);
+            }
+            AssertSame(interpreted, switching, $"seed {seed}");
+        }
+    }
+
+    [Fact]
+    public void AStoreIntoTranslatedCodeIsSeenByTheNextRound()
+    {
+        using TestMachine machine = new(64, backend: Eager);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel(), patched = a.CreateLabel();
+            a.mov(ecx, 100);
+            a.lea(rsi, __[patched]);
+            a.Label(ref top);
+            a.nop();
+            a.Label(ref patched);
+            a.add(ebx, 1);
+            a.cmp(ecx, 50);
+            Label same = a.CreateLabel();
+            a.jne(same);
+            // add ebx, imm8: the constant becomes 3.
+            a.mov(__byte_ptr[rsi + 2], 3);
+            a.Label(ref same);
+            a.dec(ecx);
+            a.jnz(top);
+            a.hlt();
+        });
+        machine.RunToHalt();
+        Assert.Equal(51ul + 49 * 3, machine.State.Gpr[Gpr.RBX]);
+    }
+
+    [Fact]
+    public void ATranslatedLoadThatFaultsLeavesTheStateBeforeIt()
+    {
+        const ulong Handler = TestMachine.Code + 0x1000, Missing = 0x4000_0000;
+        using TestMachine machine = new(64, backend: Eager);
+        machine.SetHandler(14, Handler);
+        machine.Load(a => a.hlt(), Handler);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel();
+            a.mov(rsi, TestMachine.Data);
+            a.mov(r9d, 20);
+            a.mov(rdi, Missing);
+            a.Label(ref top);
+            a.add(r9d, -1);
+            a.cmovz(rsi, rdi);
+            a.add(r10, r9);
+            a.mov(rax, __[rsi]);
+            a.jmp(top);
+        });
+        machine.RunToHalt();
+        Assert.Equal(Missing, machine.State.Cr2);
+        Assert.Equal(190ul, machine.State.Gpr[10]);
+        Assert.Equal(0ul, machine.State.Gpr[9]);
+        ulong frame = machine.State.Gpr[Gpr.RSP];
+        // The load is three bytes long and followed by a jump of two.
+        Assert.Equal(0x8bul, machine.Read(machine.Read(frame + 8)) >> 8 & 0xff);
+        // 190 has six bits set.
+        Assert.Equal(Rflags.PF, machine.Read(frame + 24) & (Rflags.ZF | Rflags.CF | Rflags.PF));
+    }
+
+    [Fact]
+    public void ABudgetEndsTranslatedCodeAtItsExactInstruction()
+    {
+        using TestMachine machine = new(64, backend: Eager);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel();
+            a.Label(ref top);
+            a.inc(eax);
+            a.inc(ebx);
+            a.inc(ecx);
+            a.jmp(top);
+        });
+        Assert.Equal(VcpuExit.Interrupted, machine.Backend.Run(4001));
+        Assert.Equal(4001ul, machine.State.RetiredInstructions);
+        Assert.Equal((1001ul, 1000ul), (machine.State.Gpr[Gpr.RAX], machine.State.Gpr[Gpr.RBX]));
+    }
+
+    [Fact]
+    public void AJumpToAnAddressThatIsNotCanonicalFaults()
+    {
+        const ulong Handler = TestMachine.Code + 0x1000;
+        using TestMachine machine = new(64, backend: Eager);
+        machine.SetHandler(13, Handler);
+        machine.Load(a => a.hlt(), Handler);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel(), away = a.CreateLabel();
+            a.mov(ecx, 10);
+            a.lea(rax, __[away]);
+            a.mov(rdx, 1ul << 63);
+            a.Label(ref top);
+            a.sub(ecx, 1);
+            a.cmovz(rax, rdx);
+            a.jmp(rax);
+            a.Label(ref away);
+            a.jmp(top);
+        });
+        machine.RunToHalt();
+        Assert.Equal(1ul << 63, machine.State.Gpr[Gpr.RAX]);
+    }
+
+    private static TestMachine Prepared(int seed, Func<Vcpu, IVcpuBackend> backend)
+    {
+        TestMachine machine = new(64, backend: backend);
+        byte[] window = new byte[RandomProgram.WindowBytes];
+        new Random(seed).NextBytes(window);
+        Assert.True(machine.Memory.TryWrite(new GuestPhysicalAddress(RandomProgram.Window), window));
+        machine.Load(a => new RandomProgram(seed).Write(a, 60, 200));
+        return machine;
+    }
+
+    private static void AssertSame(TestMachine expected, TestMachine actual, string what)
+    {
+        ref CpuState left = ref expected.State, right = ref actual.State;
+        Assert.True(left.RetiredInstructions == right.RetiredInstructions, $"{what}: {right.RetiredInstructions} instructions, not {left.RetiredInstructions}");
+        Assert.True(left.Rip == right.Rip && left.Rflags == right.Rflags, $"{what}: RIP {right.Rip:x} RFLAGS {right.Rflags:x}, not {left.Rip:x} and {left.Rflags:x}");
+        for (int i = 0; i < 16; i++)
+            Assert.True(left.Gpr[i] == right.Gpr[i], $"{what}: register {i} is {right.Gpr[i]:x}, not {left.Gpr[i]:x}");
+        Assert.True(Hash(expected.Memory) == Hash(actual.Memory), $"{what}: memory differs");
+    }
+
+    private static string Hash(GuestMemory memory)
+    {
+        byte[] bytes = new byte[memory.PageCount * PageNumber.Size];
+        Assert.True(memory.TryRead(new GuestPhysicalAddress(0), bytes));
+        return Convert.ToHexString(SHA256.HashData(bytes));
+    }
+}

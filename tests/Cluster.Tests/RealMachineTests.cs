@@ -9,14 +9,13 @@ using Xunit;
 namespace Godwit.Cluster.Tests;
 
 /// <summary>Two processes of the real silo executable, and the engine's machine in them with the built-in guest.</summary>
-public sealed partial class RealMachineTests(RealSilos cluster) : IClassFixture<RealSilos>
+public sealed partial class RealMachineTests(RealClusters clusters) : IClassFixture<RealClusters>
 {
-    private readonly GodwitClient _client = cluster.Client;
-
-    [Fact]
-    public async Task TheBuiltInGuestMovesThereAndBackWithItsMemoryAndConsoleWhole()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task TheBuiltInGuestMovesThereAndBackWithItsMemoryAndConsoleWhole(StoreKind store)
     {
-        var vm = _client.Vm("guest");
+        var client = await clusters.ClientAsync(store);
+        var vm = client.Vm("guest");
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 32 << 20 });
         await vm.StartAsync("a");
         await TicksAsync(vm, 2);
@@ -26,7 +25,7 @@ public sealed partial class RealMachineTests(RealSilos cluster) : IClassFixture<
             var result = await (await vm.MigrateAsync(new MigrationRequest { Target = target, VerifyAllMemory = true })).ResultAsync();
             Assert.NotEqual("", result.SourceHash);
             Assert.Equal(result.SourceHash, result.TargetHash);
-            var silos = await _client.SilosAsync();
+            var silos = await client.SilosAsync();
             Assert.DoesNotContain(silos.Single(s => s.Name != target).Host!.Vms, v => v.Name == vm.Name);
         }
 
@@ -47,32 +46,34 @@ public sealed partial class RealMachineTests(RealSilos cluster) : IClassFixture<
     [Fact]
     public async Task AKernelThatIsNoneIsRefusedByTheMachineAndLeavesNothingReserved()
     {
-        var vm = _client.Vm("nokernel");
-        var hash = await _client.UploadImageAsync(Encoding.ASCII.GetBytes("this is no kernel"));
+        var client = await clusters.ClientAsync();
+        var vm = client.Vm("nokernel");
+        var hash = await client.UploadImageAsync(Encoding.ASCII.GetBytes("this is no kernel"));
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 32 << 20, Boot = VmBoot.Linux, Kernel = hash });
 
         await BadInputTests.RefusedAsync(ClusterError.Failed, "cannot be started", () => vm.StartAsync("a"));
 
         Assert.Equal(VmState.Stopped, (await vm.ShowAsync()).State);
-        Assert.All(await _client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
+        Assert.All(await client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
     }
 
     [Fact]
     public async Task ASnapshotIsRestoredOnlyWholeAndOnlyToAVmOfItsShape()
     {
-        var vm = _client.Vm("kept");
+        var client = await clusters.ClientAsync();
+        var vm = client.Vm("kept");
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
         await vm.StartAsync("a");
         await TicksAsync(vm, 2);
         using var snapshot = new MemoryStream();
         await vm.SnapshotAsync(snapshot);
         await vm.StopAsync();
-        var smaller = _client.Vm("smaller");
+        var smaller = client.Vm("smaller");
         await smaller.CreateAsync(new VmDefinition { MemoryBytes = 8 << 20 });
 
         await BadInputTests.RefusedAsync(ClusterError.Failed, "another machine than the one expected", () => smaller.RestoreAsync(new MemoryStream(snapshot.ToArray())));
         await BadInputTests.RefusedAsync(ClusterError.Failed, "snapshot", () => vm.RestoreAsync(new MemoryStream(snapshot.ToArray()[..^100])));
-        Assert.All(await _client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
+        Assert.All(await client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
 
         await vm.RestoreAsync(new MemoryStream(snapshot.ToArray()), "b");
         var before = (await vm.ShowAsync()).Figures!.ConsoleEnd;

@@ -3,83 +3,96 @@ using Godwit.Cluster.Tests.Processes;
 using Godwit.Grains.Interfaces.Images;
 using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Ownership;
-using Godwit.Silo.Hosting;
 using Godwit.Silo.Store;
 using Xunit;
 
 namespace Godwit.Cluster.Tests.Ownership;
 
-/// <summary>A Garnet server in this process.</summary>
-public sealed class InProcessStore : IAsyncLifetime
+/// <summary>A store of each kind, started when a test first asks for it.</summary>
+public sealed class StoreServers : IAsyncLifetime
 {
     private readonly string _folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
-    private EmbeddedStore? _server;
+    private readonly Dictionary<StoreKind, (StoreServer Server, StoreConnection Connection)> _stores = [];
 
-    public StoreConnection Connection { get; private set; } = null!;
-
-    public async Task InitializeAsync()
+    public async Task<StoreConnection> OpenAsync(StoreKind kind)
     {
-        _server = EmbeddedStore.Start(_folder, FreePort.Find());
-        Connection = await StoreConnection.OpenAsync(_server.Address);
+        if (!_stores.TryGetValue(kind, out var store))
+        {
+            var server = await StoreServer.StartAsync(kind, _folder);
+            _stores[kind] = store = (server, await StoreConnection.OpenAsync(server.Address));
+        }
+
+        return store.Connection;
     }
+
+    public Task InitializeAsync() => Task.CompletedTask;
 
     public async Task DisposeAsync()
     {
-        await Connection.DisposeAsync();
-        _server?.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        foreach (var (server, connection) in _stores.Values)
+        {
+            await connection.DisposeAsync();
+            await server.DisposeAsync();
+        }
+
+        if (Directory.Exists(_folder))
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
     }
 }
 
-public sealed class RedisStoreTests(InProcessStore store) : IClassFixture<InProcessStore>
+/// <summary>What silos ask of a store, on each kind of store.</summary>
+public sealed class RedisStoreTests(StoreServers stores) : IClassFixture<StoreServers>
 {
     private static readonly VmDefinition _definition = new() { MemoryBytes = 1 << 20, CommandLine = "quiet \"öß\"" };
 
-    private readonly RedisOwnershipStore _ownership = new(store.Connection);
-    private readonly RedisImageStore _images = new(store.Connection);
-
-    [Fact]
-    public async Task WhatIsCreatedIsReadBackAndCannotBeCreatedTwice()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task WhatIsCreatedIsReadBackAndCannotBeCreatedTwice(StoreKind kind)
     {
+        var ownership = new RedisOwnershipStore(await stores.OpenAsync(kind));
         var name = TwoSilos.NewName();
-        Assert.Null(await _ownership.ReadAsync(name, default));
+        Assert.Null(await ownership.ReadAsync(name, default));
 
-        Assert.True(await _ownership.CreateAsync(name, _definition, default));
+        Assert.True(await ownership.CreateAsync(name, _definition, default));
 
-        Assert.False(await _ownership.CreateAsync(name, _definition with { MemoryBytes = 2 << 20 }, default));
-        Assert.Equal(_definition, await _ownership.ReadDefinitionAsync(name, default));
-        Assert.Equal(OwnershipState.Stopped, (await _ownership.ReadAsync(name, default))!.State);
-        Assert.Contains(name, await _ownership.ListAsync(default));
+        Assert.False(await ownership.CreateAsync(name, _definition with { MemoryBytes = 2 << 20 }, default));
+        Assert.Equal(_definition, await ownership.ReadDefinitionAsync(name, default));
+        Assert.Equal(OwnershipState.Stopped, (await ownership.ReadAsync(name, default))!.State);
+        Assert.Contains(name, await ownership.ListAsync(default));
     }
 
-    [Fact]
-    public async Task AskingAgainForAWriteThatStandsSaysThatItStands()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task AskingAgainForAWriteThatStandsSaysThatItStands(StoreKind kind)
     {
-        var (name, first) = await NewVmAsync();
+        var ownership = new RedisOwnershipStore(await stores.OpenAsync(kind));
+        var (name, first) = await NewVmAsync(ownership);
         var next = first.Next() with { State = OwnershipState.Running, Owner = "A", Epoch = 1 };
 
-        Assert.Null(await _ownership.CompareExchangeAsync(name, first.Version, next, default));
-        Assert.Null(await _ownership.CompareExchangeAsync(name, first.Version, next, default));
+        Assert.Null(await ownership.CompareExchangeAsync(name, first.Version, next, default));
+        Assert.Null(await ownership.CompareExchangeAsync(name, first.Version, next, default));
 
-        Assert.Equal(next, await _ownership.ReadAsync(name, default));
+        Assert.Equal(next, await ownership.ReadAsync(name, default));
     }
 
-    [Fact]
-    public async Task AStaleWriteIsRefusedWithTheRecordThatStands()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task AStaleWriteIsRefusedWithTheRecordThatStands(StoreKind kind)
     {
-        var (name, first) = await NewVmAsync();
+        var ownership = new RedisOwnershipStore(await stores.OpenAsync(kind));
+        var (name, first) = await NewVmAsync(ownership);
         var next = first.Next() with { Epoch = 1 };
-        await _ownership.CompareExchangeAsync(name, first.Version, next, default);
+        await ownership.CompareExchangeAsync(name, first.Version, next, default);
 
-        var conflict = await _ownership.CompareExchangeAsync(name, first.Version, first.Next() with { Epoch = 7 }, default);
+        var conflict = await ownership.CompareExchangeAsync(name, first.Version, first.Next() with { Epoch = 7 }, default);
 
         Assert.Equal(next, conflict!.Current);
     }
 
-    [Fact]
-    public async Task OfManyRacingWritersEachVersionIsReplacedOnce()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task OfManyRacingWritersEachVersionIsReplacedOnce(StoreKind kind)
     {
-        var (name, _) = await NewVmAsync();
+        var ownership = new RedisOwnershipStore(await stores.OpenAsync(kind));
+        var (name, _) = await NewVmAsync(ownership);
         const int writers = 8;
         const int wins = 25;
 
@@ -87,85 +100,91 @@ public sealed class RedisStoreTests(InProcessStore store) : IClassFixture<InProc
         {
             for (var won = 0; won < wins;)
             {
-                var seen = (await _ownership.ReadAsync(name, default))!;
-                if (await _ownership.CompareExchangeAsync(name, seen.Version, seen.Next() with { Epoch = seen.Epoch + 1 }, default) is null)
+                var seen = (await ownership.ReadAsync(name, default))!;
+                if (await ownership.CompareExchangeAsync(name, seen.Version, seen.Next() with { Epoch = seen.Epoch + 1 }, default) is null)
                 {
                     won++;
                 }
             }
         })));
 
-        Assert.Equal(writers * wins, (await _ownership.ReadAsync(name, default))!.Epoch);
+        Assert.Equal(writers * wins, (await ownership.ReadAsync(name, default))!.Epoch);
     }
 
-    [Fact]
-    public async Task ADeletedVmIsGoneAndOneThatChangedIsNotDeleted()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task ADeletedVmIsGoneAndOneThatChangedIsNotDeleted(StoreKind kind)
     {
-        var (name, first) = await NewVmAsync();
+        var ownership = new RedisOwnershipStore(await stores.OpenAsync(kind));
+        var (name, first) = await NewVmAsync(ownership);
         var next = first.Next() with { Epoch = 1 };
-        await _ownership.CompareExchangeAsync(name, first.Version, next, default);
+        await ownership.CompareExchangeAsync(name, first.Version, next, default);
 
-        Assert.False(await _ownership.DeleteAsync(name, first.Version, default));
-        Assert.True(await _ownership.DeleteAsync(name, next.Version, default));
+        Assert.False(await ownership.DeleteAsync(name, first.Version, default));
+        Assert.True(await ownership.DeleteAsync(name, next.Version, default));
 
-        Assert.Null(await _ownership.ReadAsync(name, default));
-        Assert.Null(await _ownership.ReadDefinitionAsync(name, default));
-        Assert.DoesNotContain(name, await _ownership.ListAsync(default));
-        Assert.Null((await _ownership.CompareExchangeAsync(name, next.Version, next.Next(), default))!.Current);
+        Assert.Null(await ownership.ReadAsync(name, default));
+        Assert.Null(await ownership.ReadDefinitionAsync(name, default));
+        Assert.DoesNotContain(name, await ownership.ListAsync(default));
+        Assert.Null((await ownership.CompareExchangeAsync(name, next.Version, next.Next(), default))!.Current);
     }
 
-    [Fact]
-    public async Task AnImageOfSeveralChunksComesBackWhole()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task AnImageOfSeveralChunksComesBackWhole(StoreKind kind)
     {
+        var images = new RedisImageStore(await stores.OpenAsync(kind));
         var image = RandomNumberGenerator.GetBytes((2 * ImageChunk.Size) + 17);
-        var hash = await UploadAsync(image);
+        var hash = await UploadAsync(images, image);
 
-        Assert.True(await _images.CompleteAsync(hash, image.Length, default));
+        Assert.True(await images.CompleteAsync(hash, image.Length, default));
 
-        Assert.Equal(image, await _images.ReadAsync(hash, default));
+        Assert.Equal(image, await images.ReadAsync(hash, default));
     }
 
-    [Fact]
-    public async Task AnImageWithAnotherHashIsRefusedAndLeavesNothing()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task AnImageWithAnotherHashIsRefusedAndLeavesNothing(StoreKind kind)
     {
+        var store = await stores.OpenAsync(kind);
+        var images = new RedisImageStore(store);
         var image = RandomNumberGenerator.GetBytes(100);
         var wrong = new string('a', 64);
-        await _images.WriteChunkAsync(wrong, 0, image, default);
+        await images.WriteChunkAsync(wrong, 0, image, default);
 
-        Assert.False(await _images.CompleteAsync(wrong, image.Length, default));
+        Assert.False(await images.CompleteAsync(wrong, image.Length, default));
 
-        Assert.False(await _images.ExistsAsync(wrong, default));
-        Assert.Null(await _images.ReadAsync(wrong, default));
-        Assert.False(await store.Connection.Database.KeyExistsAsync($"godwit:image:{wrong}:0"));
+        Assert.False(await images.ExistsAsync(wrong, default));
+        Assert.Null(await images.ReadAsync(wrong, default));
+        Assert.False(await store.Database.KeyExistsAsync($"godwit:image:{wrong}:0"));
     }
 
-    [Fact]
-    public async Task AnImageThatWasDamagedInTheStoreIsNotHandedOut()
+    [Theory, OnEmbeddedStore, OnRedisServer]
+    public async Task AnImageThatWasDamagedInTheStoreIsNotHandedOut(StoreKind kind)
     {
+        var store = await stores.OpenAsync(kind);
+        var images = new RedisImageStore(store);
         var image = RandomNumberGenerator.GetBytes(1000);
-        var hash = await UploadAsync(image);
-        await _images.CompleteAsync(hash, image.Length, default);
+        var hash = await UploadAsync(images, image);
+        await images.CompleteAsync(hash, image.Length, default);
         image[500] ^= 1;
-        await store.Connection.Database.StringSetAsync($"godwit:image:{hash}:0", image);
+        await store.Database.StringSetAsync($"godwit:image:{hash}:0", image);
 
-        await Assert.ThrowsAsync<InvalidDataException>(() => _images.ReadAsync(hash, default));
+        await Assert.ThrowsAsync<InvalidDataException>(() => images.ReadAsync(hash, default));
     }
 
-    private async Task<string> UploadAsync(byte[] image)
+    private static async Task<string> UploadAsync(RedisImageStore images, byte[] image)
     {
         var hash = Convert.ToHexStringLower(SHA256.HashData(image));
         for (var i = 0; i * ImageChunk.Size < image.Length; i++)
         {
-            await _images.WriteChunkAsync(hash, i, image.AsMemory(i * ImageChunk.Size, Math.Min(ImageChunk.Size, image.Length - (i * ImageChunk.Size))), default);
+            await images.WriteChunkAsync(hash, i, image.AsMemory(i * ImageChunk.Size, Math.Min(ImageChunk.Size, image.Length - (i * ImageChunk.Size))), default);
         }
 
         return hash;
     }
 
-    private async Task<(string Name, OwnershipRecord First)> NewVmAsync()
+    private static async Task<(string Name, OwnershipRecord First)> NewVmAsync(RedisOwnershipStore ownership)
     {
         var name = TwoSilos.NewName();
-        await _ownership.CreateAsync(name, _definition, default);
-        return (name, (await _ownership.ReadAsync(name, default))!);
+        await ownership.CreateAsync(name, _definition, default);
+        return (name, (await ownership.ReadAsync(name, default))!);
     }
 }

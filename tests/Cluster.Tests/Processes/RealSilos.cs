@@ -3,26 +3,33 @@ using Xunit;
 
 namespace Godwit.Cluster.Tests.Processes;
 
-/// <summary>A store and two silos "a" and "b" as the real executable runs them, with 256 MiB each for guests.</summary>
-public sealed class RealSilos : IAsyncLifetime
+/// <summary>A store of either kind and two silos "a" and "b" as the real executable runs them, with 256 MiB each for guests.</summary>
+internal sealed class RealSilos : IAsyncDisposable
 {
     private readonly string _folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
     private readonly List<TestProcess> _processes = [];
+    private StoreServer? _store;
 
     public GodwitClient Client { get; private set; } = null!;
 
     private static string Executable => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Silo", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Godwit.Silo"));
 
-    public async Task InitializeAsync()
+    public static async Task<RealSilos> StartAsync(StoreKind kind)
     {
-        _processes.Add(await TestProcess.StartAsync(Executable, ["store", "--cluster", _folder, "--json"]));
-        _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name =>
-            TestProcess.StartAsync(Executable, ["silo", "--cluster", _folder, "--name", name, "--memory", "256M", "--json"]))));
-        Client = await GodwitClient.ConnectAsync(_processes[0].Ready.GetProperty("address").GetString()!);
-        await Eventually.HoldsAsync("two silos are active", async () => (await Client.SilosAsync()).Count(s => s.Host is not null) == 2);
+        var silos = new RealSilos();
+        try
+        {
+            await silos.LaunchAsync(kind);
+            return silos;
+        }
+        catch (Exception)
+        {
+            await silos.DisposeAsync();
+            throw;
+        }
     }
 
-    public async Task DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
         if (Client is not null)
         {
@@ -34,6 +41,49 @@ public sealed class RealSilos : IAsyncLifetime
             await process.DisposeAsync();
         }
 
-        Directory.Delete(_folder, recursive: true);
+        if (_store is not null)
+        {
+            await _store.DisposeAsync();
+        }
+
+        if (Directory.Exists(_folder))
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
+    }
+
+    private async Task LaunchAsync(StoreKind kind)
+    {
+        _store = await StoreServer.StartAsync(kind, _folder);
+        _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name =>
+            TestProcess.StartAsync(Executable, ["silo", "--cluster", _folder, "--store", _store.Address, "--name", name, "--memory", "256M", "--json"]))));
+        Client = await GodwitClient.ConnectAsync(_store.Address);
+        await Eventually.HoldsAsync("two silos are active", async () => (await Client.SilosAsync()).Count(s => s.Host is not null) == 2);
+    }
+}
+
+/// <summary>Such a cluster on each kind of store, made when a test first asks for it.</summary>
+public sealed class RealClusters : IAsyncLifetime
+{
+    private readonly Dictionary<StoreKind, RealSilos> _clusters = [];
+
+    public async Task<GodwitClient> ClientAsync(StoreKind kind = StoreKind.Embedded)
+    {
+        if (!_clusters.TryGetValue(kind, out var cluster))
+        {
+            _clusters[kind] = cluster = await RealSilos.StartAsync(kind);
+        }
+
+        return cluster.Client;
+    }
+
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
+    {
+        foreach (var cluster in _clusters.Values)
+        {
+            await cluster.DisposeAsync();
+        }
     }
 }

@@ -88,6 +88,9 @@ public unsafe struct VcpuContext
     /// <summary>Translated code's own: the block that a call goes to, while its return address is pushed.</summary>
     public ulong NativeTarget;
 
+    /// <summary>The way into translated code.</summary>
+    public void* NativeEntry;
+
     public const uint AuxCarry = 1u << 31, AuxPartialOverflow = 1u << 30, AuxAdjust = 1u << 3, AuxSignInvert = 1u << 0;
 
     /// <summary>RFLAGS with the lazy status flags made definite.</summary>

@@ -1,3 +1,5 @@
+using Godwit.Engine.Cpu;
+
 namespace Godwit.Engine.Interpreter;
 
 /// <summary>
@@ -12,6 +14,12 @@ internal unsafe interface IBlockTranslator
 
     /// <summary>Puts the counting op at the start of a block where the block may be translated, and moves past it.</summary>
     void Open(ref Op* op, ulong rip, byte mode);
+
+    /// <summary>
+    /// The handler of an op's instruction alone. Ops behind an instruction that is left to the interpreter may lead into
+    /// host code too; those have a <see cref="Op.Link"/> though they are no branches.
+    /// </summary>
+    delegate*<VcpuContext*, Op*, Op*> Plain(Op* op);
 
     /// <summary>Every block is being dropped, and with them what was made of them.</summary>
     void Clear();

@@ -244,7 +244,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         do
         {
             last = next;
-            next = last->Execute(c, last);
+            next = _blocks.Translator is { } translator ? translator.Plain(last)(c, last) : last->Execute(c, last);
         }
         while (next == last + 1 && last->Length == 0);
         if (next == null)

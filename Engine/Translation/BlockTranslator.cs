@@ -23,71 +23,88 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
     /// <summary>Bytes that a block's translation takes at most.</summary>
     public const int MostBytes = BlockDecoder.Longest * 256 + 1024;
 
-    /// <summary>Writes the translation; returns where it starts, or 0 when there is nothing to translate.</summary>
-    public uint Translate(Block* block)
+    /// <summary>Where translated code begins: op indexes with code offsets, in order. A run begins with the block or behind an instruction left out.</summary>
+    public List<(int Op, int Offset)> Runs { get; } = [];
+
+    /// <summary>Writes the translation of a block into <see cref="Runs"/>; there may be nothing to translate.</summary>
+    public void Translate(Block* block)
     {
-        if (block->SecondPage != Block.OnePage || block->Instructions == Block.Stale)
-            return 0;
+        Runs.Clear();
         _first = Block.First(block);
-        int count = Analyze(block);
-        if (count == 0)
-            return 0;
+        if (block->SecondPage != Block.OnePage || block->Instructions == Block.Stale || !Decode(block))
+            return;
+        int count = (int)block->Instructions;
+        for (int from = 0; from < count;)
+        {
+            int to = from;
+            while (to < count && _instructions[to].Form != Form.Interpreted)
+                to++;
+            to = Live(from, to);
+            // A branch's op has no room for a way into code.
+            bool worth = from == 0 ? to > 0 : to - from > 1;
+            if (worth && !Run(from, to, count))
+                return;
+            from = to + 1;
+        }
+    }
+
+    /// <summary>Translates instructions that follow each other; false: one of them cannot be encoded.</summary>
+    private bool Run(int from, int to, int count)
+    {
         int start = code.Offset;
         _exits.Clear();
         _flags.Start();
         bool ended = false;
-        for (int i = 0; i < count; i++)
+        for (int i = from; i < to; i++)
         {
             if (!Emit(i, ref _instructions[i], out ended))
             {
                 code.Offset = start;
-                return 0;
+                return false;
             }
         }
         if (!ended)
         {
-            if (count == (int)block->Instructions)
-                _edges.Follow(_first + count, _first[count].Rip, 0, displacement => Exit(displacement, count));
+            if (to == count)
+                _edges.Follow(_first + to, _first[to].Rip, 0, displacement => Exit(displacement, to));
             else
-                Leave(count);
+                Leave(to);
         }
         Exits();
-        return (uint)start;
+        Runs.Add((from, start));
+        return true;
     }
 
-    /// <summary>Decodes and classifies; returns how many instructions from the start are translated.</summary>
-    private int Analyze(Block* block)
+    /// <summary>Decodes and classifies a block's instructions; false: they are not what its ops were made from.</summary>
+    private bool Decode(Block* block)
     {
         byte* page = vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
         if (page == null)
-            return 0;
+            return false;
         byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
         Decoder decoder = Decoder.Create(64, bytes, block->Rip, DecoderOptions.AMD);
-        int count = 0;
-        for (; count < (int)block->Instructions; count++)
+        for (int i = 0; i < (int)block->Instructions; i++)
         {
             decoder.Decode(out Instruction instruction);
             // A device may have written here since the block was decoded; its message is on the way.
-            if (instruction.IsInvalid || instruction.IP != _first[count].Rip || instruction.Length != _first[count].Length)
-                return 0;
-            _instructions[count] = GuestInstruction.Of(instruction);
-            if (_instructions[count].Form == Form.Interpreted)
-                break;
+            if (instruction.IP != _first[i].Rip || instruction.Length != _first[i].Length)
+                return false;
+            _instructions[i] = instruction.IsInvalid ? default : GuestInstruction.Of(instruction);
         }
-        return Live(count);
+        return true;
     }
 
-    /// <summary>Finds the flags that live after each instruction, from the end; returns the count, cut where flags cannot be had.</summary>
-    private int Live(int count)
+    /// <summary>Finds the flags that live after each instruction of a run; returns its end, cut where flags cannot be had.</summary>
+    private int Live(int from, int to)
     {
         RflagsBits live = GuestInstruction.Status;
-        for (int i = count - 1; i >= 0; i--)
+        for (int i = to - 1; i >= from; i--)
         {
             ref GuestInstruction instruction = ref _instructions[i];
             instruction.Live = live;
             if (instruction.Flags == FlagResult.Unlike && (live & instruction.Instruction.RflagsModified & GuestInstruction.Status) != 0)
             {
-                count = i;
+                to = i;
                 live = GuestInstruction.Status;
                 continue;
             }
@@ -95,7 +112,7 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
             if (instruction.MayLeave)
                 live = GuestInstruction.Status;
         }
-        return count;
+        return to;
     }
 
     private bool Emit(int index, ref GuestInstruction guest, out bool ended)

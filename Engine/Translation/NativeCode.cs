@@ -12,7 +12,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 {
     private readonly HostEmitter _code;
     private readonly BlockTranslator _blocks;
-    private readonly byte* _enter;
+    private readonly Dictionary<nint, nint> _plain = [];
     private readonly int _start;
     private readonly uint _hot;
 
@@ -31,7 +31,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
                 _code.Memory(HostEmitter.MovStore, HostRegisters.Home(guest), HostRegisters.Context, ContextLayout.Gpr + 8 * guest);
         // pop r15, r14, r13, r12, rbp, rbx; ret
         _code.Bytes(0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
-        _enter = _code.Base + _code.Offset;
+        vcpu.Context->NativeEntry = _code.Base + _code.Offset;
         // push rbx, rbp, r12, r13, r14, r15. The System V ABI brings the context in RDI and the code in RSI.
         _code.Bytes(0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);
         _code.Move(HostRegisters.Context, 7);
@@ -63,8 +63,12 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         op++;
     }
 
+    public delegate*<VcpuContext*, Op*, Op*> Plain(Op* op) =>
+        op->Link != null && _plain.TryGetValue((nint)op, out nint execute) ? (delegate*<VcpuContext*, Op*, Op*>)execute : op->Execute;
+
     public void Clear()
     {
+        _plain.Clear();
         _code.Offset = _start;
         IsFull = false;
     }
@@ -87,19 +91,26 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
             return op + 1;
         }
         Block* block = (Block*)op - 1;
-        uint at = _blocks.Translate(block);
-        if (at == 0)
+        _blocks.Translate(block);
+        op->Execute = &Pass;
+        foreach ((int index, int offset) in _blocks.Runs)
         {
-            Refused++;
-            op->Execute = &Pass;
-            return op + 1;
+            Op* at = op;
+            if (index == 0)
+                block->Native = (uint)offset;
+            else
+            {
+                at = op + 1 + index;
+                _plain[(nint)at] = (nint)at->Execute;
+            }
+            at->Link = (Op*)(_code.Base + offset);
+            at->Execute = &Enter;
         }
-        Translated++;
-        op->Link = (Op*)(_code.Base + at);
-        op->Immediate = (ulong)_enter;
-        op->Execute = &Enter;
-        block->Native = at;
-        return Enter(c, op);
+        if (_blocks.Runs.Count == 0)
+            Refused++;
+        else
+            Translated++;
+        return op->Execute(c, op);
     }
 
     private static Op* Pass(VcpuContext* c, Op* op) => op + 1;
@@ -111,11 +122,12 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         c->NativeCarry = (byte)(flags & Rflags.CF);
         c->NativeFlagsKept = 0xff;
         long before = c->Budget;
-        Op* next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)op->Immediate)(c, op->Link);
+        Op* next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, op->Link);
         c->State.RetiredInstructions += (ulong)(before - c->Budget);
         ulong native = c->NativeFlags;
         flags = (native >> 8 & c->NativeFlagsKept & (Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF)) | c->NativeCarry | (native & 1) << 11;
         c->SetArithmetic(flags);
-        return next;
+        // Where it left before its first instruction, that one must run plainly, or it would lead here again.
+        return next != op ? next : ((NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!).Plain(op)(c, op);
     }
 }

@@ -13,6 +13,9 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
 {
     private const ulong OffsetMask = PageNumber.Size - 1;
 
+    /// <summary>Instructions of a run that ends in the interpreter, at least.</summary>
+    private const int ShortestThatLeaves = 5;
+
     private readonly GuestInstruction[] _instructions = new GuestInstruction[BlockDecoder.Longest];
     private readonly List<(int Displacement, int Op)> _exits = [];
     private readonly MemoryCode _memory = new(code);
@@ -40,12 +43,20 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
             while (to < count && _instructions[to].Form != Form.Interpreted)
                 to++;
             to = Live(from, to);
-            // A branch's op has no room for a way into code.
-            bool worth = from == 0 ? to > 0 : to - from > 1;
-            if (worth && !Run(from, to, count))
+            if (IsWorthIt(from, to, count) && !Run(from, to, count))
                 return;
             from = to + 1;
         }
+    }
+
+    /// <summary>
+    /// The way in and out costs as much as some instructions in the interpreter; a run that reaches the block's end goes
+    /// on to others. A branch alone has no room in its op for the way in.
+    /// </summary>
+    private static bool IsWorthIt(int from, int to, int count)
+    {
+        int least = to < count ? ShortestThatLeaves : from == 0 ? 1 : 2;
+        return to - from >= least;
     }
 
     /// <summary>Translates instructions that follow each other; false: one of them cannot be encoded.</summary>

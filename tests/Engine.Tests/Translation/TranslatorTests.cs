@@ -11,6 +11,7 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Godwit.Engine.Tests.Translation;
 
+/// <summary>GODWIT_PROGRAMS and GODWIT_PROGRAM_SEED choose how many random programs run, and from which seed on.</summary>
 public sealed unsafe class TranslatorTests(ITestOutputHelper output)
 {
     private static TranslatorBackend Eager(Vcpu vcpu) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2);
@@ -20,9 +21,10 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
     [Fact]
     public void RandomProgramsEndInTheInterpretersState()
     {
-        int first = Environment.TickCount;
+        int programs = int.Parse(Environment.GetEnvironmentVariable("GODWIT_PROGRAMS") ?? "30");
+        int first = int.Parse(Environment.GetEnvironmentVariable("GODWIT_PROGRAM_SEED") ?? Environment.TickCount.ToString());
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + 30; seed++)
+        for (int seed = first; seed < first + programs; seed++)
         {
             using TestMachine interpreted = Prepared(seed, Interpreter), translated = Prepared(seed, Eager);
             interpreted.RunToHalt();

@@ -10,6 +10,9 @@ internal static class CommandLine
     private const int Failed = 1;
     private const int WrongUsage = 2;
 
+    /// <summary>What a command that was interrupted has for cleaning up (a drill stops its processes).</summary>
+    private static readonly TimeSpan s_orderlyEnd = TimeSpan.FromSeconds(30);
+
     /// <summary>Shells' code for an end by Ctrl-C (128 + SIGINT).</summary>
     private const int Interrupted = 130;
 
@@ -33,7 +36,7 @@ internal static class CommandLine
 
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = s_orderlyEnd });
         }
         catch (UsageException e)
         {

@@ -29,6 +29,8 @@ internal sealed class DrillProcess : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
+        // Its end of the pipe closes when this process is gone, even by kill -9: the silo then ends too.
+        start.Environment["GODWIT_ENDS_WITH_PARENT"] = "1";
         DrillProcess process = new(Process.Start(start) ?? throw new DrillException($"cannot start {executable}"));
         try
         {

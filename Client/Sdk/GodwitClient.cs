@@ -74,6 +74,17 @@ public sealed class GodwitClient : IAsyncDisposable
     public Task<IReadOnlyList<SiloInfo>> SilosAsync(bool all = false, CancellationToken cancellation = default) =>
         Calls.RetryAsync(g => g.GetGrain<IClusterGrain>(0).GetSilos(all), cancellation);
 
+    /// <summary>
+    /// Keeps VMs from coming to a live silo (name or address) and moves those that it has elsewhere; a job of that silo's.
+    /// Where a drain is under way already this is the way to watch it.
+    /// </summary>
+    public async Task<DrainHandle> DrainSiloAsync(string silo, DrainRequest? request = null, CancellationToken cancellation = default) =>
+        new(this, await Calls.RetryAsync(g => g.GetGrain<IClusterGrain>(0).Drain(silo, request ?? new DrainRequest()), cancellation));
+
+    /// <summary>The silo takes VMs again; migrations that its drain has begun go on.</summary>
+    public Task UndrainSiloAsync(string silo, CancellationToken cancellation = default) =>
+        Calls.OnceAsync(g => g.GetGrain<IClusterGrain>(0).Undrain(silo), cancellation);
+
     /// <summary>Uploads a boot image unless the cluster has it; returns its SHA-256 as lower-case hex.</summary>
     public async Task<string> UploadImageAsync(ReadOnlyMemory<byte> image, IProgress<long>? uploaded = null, CancellationToken cancellation = default)
     {

@@ -30,6 +30,14 @@ public sealed record HostInfo
 
     [Id(6)]
     public required int ProcessId { get; init; }
+
+    /// <summary>Whether it takes VMs.</summary>
+    [Id(7)]
+    public HostDuty Duty { get; init; }
+
+    /// <summary>VMs with a migration out of here under way.</summary>
+    [Id(8)]
+    public IReadOnlyList<string> Leaving { get; init; } = [];
 }
 
 /// <summary>A machine that a silo holds.</summary>

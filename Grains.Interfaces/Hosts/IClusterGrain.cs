@@ -12,4 +12,12 @@ public interface IClusterGrain : IGrainWithIntegerKey
 
     [Alias("GetVms")]
     Task<IReadOnlyList<VmSummary>> GetVms();
+
+    /// <summary>Starts to drain a live silo (name or address); where that is under way already, its ticket.</summary>
+    [Alias("Drain")]
+    Task<DrainTicket> Drain(string silo, DrainRequest request);
+
+    /// <summary>The silo takes VMs again.</summary>
+    [Alias("Undrain")]
+    Task Undrain(string silo);
 }

@@ -83,4 +83,16 @@ public interface IHostGrain : IGrainWithStringKey
     /// <summary>Builds the VM's machine from an uploaded snapshot; it is paused. The upload is used up.</summary>
     [Alias("RestoreVm"), ResponseTimeout(CallLimits.Bulk)]
     Task RestoreVm(string vm, string uploadId);
+
+    /// <summary>From now on takes no VMs, and moves those it has; where that is under way already, its ticket.</summary>
+    [Alias("Drain")]
+    Task<DrainTicket> Drain(DrainRequest request);
+
+    /// <summary>Steps after a sequence; waits up to <paramref name="wait"/> for one.</summary>
+    [Alias("WatchDrain"), ResponseTimeout(CallLimits.Watch)]
+    Task<DrainUpdate> WatchDrain(string job, long afterSequence, TimeSpan wait);
+
+    /// <summary>Takes VMs again; migrations that a drain has started go on.</summary>
+    [Alias("Undrain")]
+    Task Undrain();
 }

@@ -30,6 +30,12 @@ public sealed class ClusterGrain : Grain, IClusterGrain
         return [.. rows.OfType<VmSummary>()];
     }
 
+    public Task<DrainTicket> Drain(string silo, DrainRequest request) => HostOf(silo).Drain(request);
+
+    public Task Undrain(string silo) => HostOf(silo).Undrain();
+
+    private IHostGrain HostOf(string silo) => GrainFactory.GetGrain<IHostGrain>(_silos.Require(silo).Address);
+
     private async Task<VmSummary?> Summarize(string name, HashSet<(string Address, string Name)> paused)
     {
         var record = await _store.ReadAsync(name, CancellationToken.None);

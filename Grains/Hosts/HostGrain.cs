@@ -12,11 +12,13 @@ namespace Godwit.Grains.Hosts;
 public sealed class HostGrain : Grain, IHostGrain
 {
     private readonly IVmHost _host;
+    private readonly ISiloDrain _drain;
     private readonly ILocalSiloDetails _silo;
 
-    public HostGrain(IVmHost host, ILocalSiloDetails silo)
+    public HostGrain(IVmHost host, ISiloDrain drain, ILocalSiloDetails silo)
     {
         _host = host;
+        _drain = drain;
         _silo = silo;
     }
 
@@ -73,4 +75,14 @@ public sealed class HostGrain : Grain, IHostGrain
     public Task AppendUpload(string id, long offset, byte[] bytes) => _host.AppendUploadAsync(id, offset, bytes);
 
     public Task RestoreVm(string vm, string uploadId) => _host.RestoreVmAsync(vm, uploadId);
+
+    public Task<DrainTicket> Drain(DrainRequest request) => Task.FromResult(_drain.Start(request));
+
+    public Task<DrainUpdate> WatchDrain(string job, long afterSequence, TimeSpan wait) => _drain.WatchAsync(job, afterSequence, wait);
+
+    public Task Undrain()
+    {
+        _drain.Undrain();
+        return Task.CompletedTask;
+    }
 }

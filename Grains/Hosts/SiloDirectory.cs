@@ -35,6 +35,26 @@ public sealed class SiloDirectory
         };
     }
 
+    /// <summary>A live silo by name or address that takes VMs; throws <see cref="ClusterException"/> where it does not.</summary>
+    public async Task<SiloRef> RequireServingAsync(string nameOrAddress)
+    {
+        var silo = Require(nameOrAddress);
+        return await AskAsync(silo.Address) is { Duty: not HostDuty.Serving } host ? throw NotServing(host.Name, host.Duty) : silo;
+    }
+
+    /// <summary>A draining silo's refusal.</summary>
+    public static ClusterException NotServing(string name, HostDuty duty) =>
+        new(ClusterError.Unavailable, $"Silo {name} is {Word(duty)} and takes no VMs (\"godwit silo undrain {name}\" takes it back).");
+
+    /// <summary>Those of the hosts that take VMs; throws <see cref="ClusterException"/> where all are drained.</summary>
+    public static IReadOnlyList<HostInfo> Serving(IReadOnlyList<HostInfo> hosts)
+    {
+        List<HostInfo> serving = [.. hosts.Where(h => h.Duty == HostDuty.Serving)];
+        return serving.Count > 0 || hosts.Count == 0
+            ? serving
+            : throw new ClusterException(ClusterError.NoRoom, $"No silo takes VMs: {Skipped(hosts)}.");
+    }
+
     /// <summary>Active silos, by name.</summary>
     public IReadOnlyList<SiloRef> Live() =>
         [.. _membership.CurrentSnapshot.Members.Values
@@ -69,7 +89,7 @@ public sealed class SiloDirectory
         return [.. answers.OfType<HostInfo>()];
     }
 
-    /// <summary>The live silo with most free memory that has room; throws <see cref="ClusterException"/> where none has.</summary>
+    /// <summary>The live silo that takes VMs and has most free memory; throws <see cref="ClusterException"/> where none has room.</summary>
     public async Task<SiloRef> ChooseAsync(long memoryBytes, string? except)
     {
         var hosts = (await HostsAsync()).Where(h => h.Address != except).ToList();
@@ -78,12 +98,22 @@ public sealed class SiloDirectory
             throw new ClusterException(ClusterError.NoRoom, except is null ? "No live silo answers." : "There is no other live silo to move to.");
         }
 
-        var best = hosts.MaxBy(h => h.MemoryCapacity - h.MemoryReserved)!;
+        var serving = Serving(hosts);
+        var best = serving.MaxBy(h => h.MemoryCapacity - h.MemoryReserved)!;
         var free = best.MemoryCapacity - best.MemoryReserved;
-        return free >= memoryBytes
-            ? new SiloRef(best.Name, best.Address)
-            : throw new ClusterException(ClusterError.NoRoom, $"No silo has room for {MemorySize.Format(memoryBytes)}: the most that is free is {MemorySize.Format(free)}, on {best.Name}.");
+        if (free >= memoryBytes)
+        {
+            return new SiloRef(best.Name, best.Address);
+        }
+
+        var skipped = serving.Count < hosts.Count ? $" ({Skipped(hosts)})" : "";
+        throw new ClusterException(ClusterError.NoRoom, $"No silo has room for {MemorySize.Format(memoryBytes)}: the most that is free is {MemorySize.Format(free)}, on {best.Name}{skipped}.");
     }
+
+    private static string Skipped(IReadOnlyList<HostInfo> hosts) =>
+        string.Join(", ", hosts.Where(h => h.Duty != HostDuty.Serving).Select(h => $"{h.Name} is {Word(h.Duty)}"));
+
+    private static string Word(HostDuty duty) => duty == HostDuty.Drained ? "drained" : "draining";
 
     private async Task<HostInfo?> AskAsync(string address)
     {

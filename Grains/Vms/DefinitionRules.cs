@@ -1,4 +1,5 @@
 using Godwit.Engine.Machine;
+using Godwit.Grains.Hosts;
 using Godwit.Grains.Images;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
@@ -21,6 +22,7 @@ internal static class DefinitionRules
             throw new ClusterException(ClusterError.Unavailable, "No live silo answers.");
         }
 
+        _ = SiloDirectory.Serving(hosts);
         var largest = hosts.MaxBy(h => h.MemoryCapacity)!;
         if (definition.MemoryBytes > largest.MemoryCapacity)
         {

@@ -145,7 +145,7 @@ public sealed class VmGrain : Grain, IVmGrain
         }
 
         var definition = await RequireDefinitionAsync();
-        target ??= await _silos.ChooseAsync(definition.MemoryBytes, record.Owner);
+        target = target is not null ? await _silos.RequireServingAsync(target.Address) : await _silos.ChooseAsync(definition.MemoryBytes, record.Owner);
         return await OnHost(record.Owner!, record.OwnerName, h => h.StartMigration(Name, target.Address, request));
     }
 
@@ -250,7 +250,7 @@ public sealed class VmGrain : Grain, IVmGrain
         }
 
         var definition = await RequireDefinitionAsync();
-        return silo is null ? await _silos.ChooseAsync(definition.MemoryBytes, null) : _silos.Require(silo);
+        return silo is null ? await _silos.ChooseAsync(definition.MemoryBytes, null) : await _silos.RequireServingAsync(silo);
     }
 
     private async Task<OwnershipRecord> RequireRecordAsync()

@@ -25,6 +25,7 @@ internal static class SiloCommand
         var memory = new Option<string?>("--memory") { Description = "Guest memory this silo may hold, e.g. 4G (default: three quarters of this machine's)", HelpName = "CAP" };
         var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 10 };
         var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
+        var drain = new Option<double>("--drain-timeout") { Description = "Seconds that moving the guests to other silos may take when this one is told to stop; 0: stop them at once", HelpName = "S", DefaultValueFactory = _ => 60 };
         var log = new Option<LogLevel>("--log") { Description = "What to log to standard error", DefaultValueFactory = _ => LogLevel.Warning };
         foreach (var port in new[] { siloPort, gatewayPort, dataPort })
         {
@@ -33,15 +34,18 @@ internal static class SiloCommand
 
         lease.Validators.Add(r => SecondsRule(r, 0.5, 600));
         detection.Validators.Add(r => SecondsRule(r, 1, 600));
+        drain.Validators.Add(r => SecondsRule(r, 0, 86400));
         var command = new Command("silo", """
-            Runs one silo: it holds VMs and takes part in the cluster. SIGTERM stops it, and its guests with it, in good order.
+            Runs one silo: it holds VMs and takes part in the cluster. SIGTERM (or Ctrl-C) moves its guests to other silos, stops
+            those that cannot move, and ends it; a second one stops at once.
 
             Examples:
               godwit silo
               godwit silo --name b --memory 2G
               godwit silo --store 10.0.0.5:6379 --name c
+              godwit silo --drain-timeout 300
             """)
-        { store, name, siloPort, gatewayPort, dataPort, memory, lease, detection, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, name, siloPort, gatewayPort, dataPort, memory, lease, detection, drain, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
@@ -58,6 +62,7 @@ internal static class SiloCommand
                     Token = folder.Token(),
                     Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),
                     FailureDetection = TimeSpan.FromSeconds(parsed.GetValue(detection)),
+                    DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(drain)),
                     LogLevel = parsed.GetValue(log),
                 },
                 machines,
@@ -70,12 +75,24 @@ internal static class SiloCommand
 
     private static async Task<int> RunAsync(SiloSettings settings, Func<string, MachineSpec, IMachine> machines, bool json, bool retryPort, CancellationToken cancellation)
     {
+        using var signals = new StopSignals(ignoreInterrupt: false, cancellation);
         for (var attempt = 1; ; attempt++)
         {
             await using var app = await SiloHost.BuildAsync(settings, machines);
             try
             {
-                await app.StartAsync(cancellation);
+                var start = app.StartAsync(cancellation);
+                if (await Task.WhenAny(start, signals.Stopped) != start)
+                {
+                    // Told to stop before it was ready: it holds nothing yet.
+                    app.Lifetime.StopApplication();
+                }
+
+                await start;
+            }
+            catch (OperationCanceledException) when (signals.Stopped.IsCompleted)
+            {
+                return 0;
             }
             catch (Exception e) when (retryPort && attempt < PortAttempts && e.GetBaseException() is AddressInUseException or System.Net.Sockets.SocketException { SocketErrorCode: System.Net.Sockets.SocketError.AddressAlreadyInUse })
             {
@@ -85,7 +102,14 @@ internal static class SiloCommand
             }
 
             await SayReadyAsync(app, settings, json);
-            await app.WaitForShutdownAsync(cancellation);
+            var shutdown = app.WaitForShutdownAsync(CancellationToken.None);
+            if (await Task.WhenAny(shutdown, signals.Stopped) != shutdown)
+            {
+                await SiloDeparture.DrainAsync(app.Services, settings.DrainTimeout, signals.StoppedAgain);
+                app.Lifetime.StopApplication();
+            }
+
+            await shutdown;
             return 0;
         }
     }

@@ -2,29 +2,37 @@ using System.Runtime.InteropServices;
 
 namespace Godwit.Silo.Commands;
 
-/// <summary>SIGTERM and SIGINT as a task, so that a process ends in good order.</summary>
+/// <summary>SIGTERM and SIGINT as tasks, so that a process ends in good order.</summary>
 internal sealed class StopSignals : IDisposable
 {
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _again = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly PosixSignalRegistration _terminate;
     private readonly PosixSignalRegistration _interrupt;
     private readonly CancellationTokenRegistration _cancelled;
 
     public StopSignals(bool ignoreInterrupt, CancellationToken cancellation)
     {
-        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => Stop(c));
+        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c =>
+        {
+            c.Cancel = true;
+            Stop();
+        });
         _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c =>
         {
             c.Cancel = true;
             if (!ignoreInterrupt)
             {
-                _stopped.TrySetResult();
+                Stop();
             }
         });
         _cancelled = cancellation.Register(() => _stopped.TrySetResult());
     }
 
     public Task Stopped => _stopped.Task;
+
+    /// <summary>A second signal: at once.</summary>
+    public Task StoppedAgain => _again.Task;
 
     public void Dispose()
     {
@@ -33,9 +41,11 @@ internal sealed class StopSignals : IDisposable
         _cancelled.Dispose();
     }
 
-    private void Stop(PosixSignalContext context)
+    private void Stop()
     {
-        context.Cancel = true;
-        _stopped.TrySetResult();
+        if (!_stopped.TrySetResult())
+        {
+            _again.TrySetResult();
+        }
     }
 }

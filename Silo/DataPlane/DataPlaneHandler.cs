@@ -51,8 +51,17 @@ internal sealed partial class DataPlaneHandler : ConnectionHandler
         }
 
         var attempt = _incoming.Take(preamble.Vm, preamble.Attempt);
-        await Preamble.AnswerAsync(stream, attempt is null ? "no such migration is expected" : null, limit.Token);
-        return attempt;
+        try
+        {
+            await Preamble.AnswerAsync(stream, attempt is null ? "no such migration is expected" : null, limit.Token);
+            return attempt;
+        }
+        catch
+        {
+            // Taken, and the source gone: its memory is free again.
+            attempt?.Dispose();
+            throw;
+        }
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Data connection from {Peer} ended: {Error}")]

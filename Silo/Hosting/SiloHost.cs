@@ -5,6 +5,7 @@ using Godwit.Grains.Images;
 using Godwit.Grains.Ownership;
 using Godwit.Grains.Placement;
 using Godwit.Silo.DataPlane;
+using Godwit.Silo.Drains;
 using Godwit.Silo.Machines;
 using Godwit.Silo.Migrations;
 using Godwit.Silo.Store;
@@ -87,6 +88,7 @@ public static class SiloHost
         services.AddSingleton<SiloDirectory>();
         services.AddSingleton(new MemoryLedger(settings.Name, settings.MemoryBytes));
         services.AddSingleton<HostedVms>();
+        services.AddSingleton<Admission>();
         services.AddSingleton<VmEndings>();
         services.AddSingleton<VmLifecycle>();
         services.AddSingleton(p => new TransferFiles(p.GetRequiredService<TimeProvider>(), 2 * settings.MemoryBytes));
@@ -103,11 +105,18 @@ public static class SiloHost
             p.GetRequiredService<ILogger<MigrationSource>>()));
         services.AddSingleton<VmHost>();
         services.AddSingleton<IVmHost>(p => p.GetRequiredService<VmHost>());
+        services.AddSingleton<MoveSlots>();
+        services.AddSingleton<SiloDrains>();
+        services.AddSingleton<ISiloDrain>(p => p.GetRequiredService<SiloDrains>());
 
-        // Hosted services stop in reverse: leases are kept until the machines have stopped.
+        // SIGTERM and Ctrl-C are the command's: it drains first.
+        services.AddSingleton<IHostLifetime, SilentLifetime>();
+
+        // Hosted services stop in reverse: no drain any more, and leases are kept until the machines have stopped.
         services.AddHostedService<LeaseKeeper>();
         services.AddHostedService<EngineWarmUpService>();
         services.AddHostedService(p => p.GetRequiredService<VmHost>());
+        services.AddHostedService(p => p.GetRequiredService<SiloDrains>());
         services.AddPlacementDirector<HostPlacement, HostPlacementDirector>();
         services.AddPlacementDirector<OwnerPlacement, OwnerPlacementDirector>();
     }

@@ -30,5 +30,8 @@ public sealed record SiloSettings
     /// <summary>About how long it takes until a silo that has died is known to be dead.</summary>
     public TimeSpan FailureDetection { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long moving the guests elsewhere may take when this silo is told to stop; zero: they are stopped at once.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     public LogLevel LogLevel { get; init; } = LogLevel.Warning;
 }

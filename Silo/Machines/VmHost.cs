@@ -18,18 +18,20 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
     private readonly VmLifecycle _lifecycle;
     private readonly OutgoingMigrations _outgoing;
     private readonly IncomingMigrations _incoming;
+    private readonly Admission _admission;
     private readonly TransferFiles _files;
     private readonly DataPlaneAddress _dataPlane;
     private readonly SiloIdentity _silo;
     private readonly ILogger<VmHost> _log;
     private readonly CancellationTokenSource _closing = new();
 
-    public VmHost(HostedVms vms, VmLifecycle lifecycle, OutgoingMigrations outgoing, IncomingMigrations incoming, TransferFiles files, DataPlaneAddress dataPlane, SiloIdentity silo, ILogger<VmHost> log)
+    public VmHost(HostedVms vms, VmLifecycle lifecycle, OutgoingMigrations outgoing, IncomingMigrations incoming, Admission admission, TransferFiles files, DataPlaneAddress dataPlane, SiloIdentity silo, ILogger<VmHost> log)
     {
         _vms = vms;
         _lifecycle = lifecycle;
         _outgoing = outgoing;
         _incoming = incoming;
+        _admission = admission;
         _files = files;
         _dataPlane = dataPlane;
         _silo = silo;
@@ -61,7 +63,6 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
                 LogNotStopped(vm.Name, e.Message);
             }
         }
-
     }
 
     public void Dispose() => _closing.Dispose();
@@ -75,6 +76,8 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         MemoryReserved = _vms.Memory.Reserved,
         Vms = await Task.WhenAll(_vms.All.OrderBy(v => v.Name, StringComparer.Ordinal).Select(DescribeAsync)),
         ProcessId = Environment.ProcessId,
+        Duty = _admission.Duty,
+        Leaving = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Name)],
     };
 
     public Task StartVmAsync(string vm) => Refusable(vm, () => _lifecycle.StartAsync(vm, _closing.Token));
@@ -171,6 +174,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
 
         async Task<IncomingTicket> PrepareAsync()
         {
+            using var entry = _admission.Admit();
             if (_vms.Find(request.Vm) is { Ended: true } ended)
             {
                 await _vms.DropAsync(ended);

@@ -17,10 +17,12 @@ internal sealed class VmLifecycle
     private readonly TimeProvider _time;
     private readonly SiloIdentity _silo;
     private readonly VmEndings _endings;
+    private readonly Admission _admission;
 
-    public VmLifecycle(HostedVms vms, IOwnershipStore store, IImageStore images, IOptions<OwnershipOptions> ownership, TimeProvider time, SiloIdentity silo, VmEndings endings)
+    public VmLifecycle(HostedVms vms, Admission admission, IOwnershipStore store, IImageStore images, IOptions<OwnershipOptions> ownership, TimeProvider time, SiloIdentity silo, VmEndings endings)
     {
         _vms = vms;
+        _admission = admission;
         _store = store;
         _images = images;
         _ownership = ownership.Value;
@@ -31,6 +33,7 @@ internal sealed class VmLifecycle
 
     public async Task StartAsync(string name, CancellationToken cancellation)
     {
+        using var entry = _admission.Admit();
         using var turn = await _vms.EnterAsync(name, cancellation);
         await BringUpAsync(
             name,
@@ -46,6 +49,7 @@ internal sealed class VmLifecycle
     public async Task RestoreAsync(string name, FileStream snapshot, CancellationToken cancellation)
     {
         await using var file = snapshot;
+        using var entry = _admission.Admit();
         using var turn = await _vms.EnterAsync(name, cancellation);
         await BringUpAsync(
             name,

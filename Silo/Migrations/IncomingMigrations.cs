@@ -23,6 +23,7 @@ internal sealed partial class IncomingMigrations : IDisposable
     private readonly SiloIdentity _silo;
     private readonly VmEndings _endings;
     private readonly ILogger<IncomingMigrations> _log;
+    private int _open;
 
     public IncomingMigrations(HostedVms vms, IOwnershipStore store, IOptions<OwnershipOptions> ownership, TimeProvider time, SiloIdentity silo, VmEndings endings, ILogger<IncomingMigrations> log)
     {
@@ -38,7 +39,8 @@ internal sealed partial class IncomingMigrations : IDisposable
     /// <summary>Sets memory aside and waits for the data connection, for a while. Throws <see cref="ClusterException"/> where there is no room.</summary>
     public void Expect(IncomingRequest request)
     {
-        var attempt = new IncomingMigration(request, _vms.Memory.Reserve(request.Definition.MemoryBytes));
+        var attempt = new IncomingMigration(request, _vms.Memory.Reserve(request.Definition.MemoryBytes), () => Interlocked.Decrement(ref _open));
+        Interlocked.Increment(ref _open);
         _expected[request.Attempt] = attempt;
         attempt.ExpireAfter(_patience, _time, () => Cancel(request.Attempt));
     }
@@ -54,6 +56,9 @@ internal sealed partial class IncomingMigrations : IDisposable
         expected.Taken();
         return expected;
     }
+
+    /// <summary>A migration is expected, or being received.</summary>
+    public bool Any => Volatile.Read(ref _open) > 0;
 
     public bool IsReceiving(string attempt) => _expected.ContainsKey(attempt) || _running.ContainsKey(attempt);
 
@@ -195,13 +200,17 @@ internal sealed partial class IncomingMigrations : IDisposable
 internal sealed class IncomingMigration : IDisposable
 {
     private readonly MemoryReservation _memory;
+    private readonly Action _over;
     private ITimer? _expiry;
     private bool _handedOver;
+    private int _disposed;
 
-    public IncomingMigration(IncomingRequest request, MemoryReservation memory)
+    /// <param name="over">Called once, when it has come, failed or been given up.</param>
+    public IncomingMigration(IncomingRequest request, MemoryReservation memory, Action over)
     {
         Request = request;
         _memory = memory;
+        _over = over;
     }
 
     public IncomingRequest Request { get; }
@@ -220,10 +229,17 @@ internal sealed class IncomingMigration : IDisposable
 
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
         _expiry?.Dispose();
         if (!_handedOver)
         {
             _memory.Dispose();
         }
+
+        _over();
     }
 }

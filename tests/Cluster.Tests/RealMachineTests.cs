@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Godwit.Client;
 using Godwit.Cluster.Tests.Processes;
 using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Vms;
 using Xunit;
 
@@ -41,6 +42,36 @@ public sealed partial class RealMachineTests(RealClusters clusters) : IClassFixt
         VmCommandTests.AssertNoOverlap(await vm.RunsAsync());
         Assert.Equal([1L, 2L, 3L], (await vm.RunsAsync()).Intervals.Select(i => i.Epoch).Distinct());
         await vm.DeleteAsync();
+    }
+
+    [Fact]
+    public async Task ADrainMovesSeveralGuestsWithTheirMemoryAndConsolesWhole()
+    {
+        var vms = Enumerable.Range(0, 4).Select(i => _client.Vm($"drained{i}")).ToList();
+        foreach (var vm in vms)
+        {
+            await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
+            await vm.StartAsync("a");
+        }
+
+        await Task.WhenAll(vms.Select(vm => TicksAsync(vm, 2)));
+        var end = await (await _client.DrainSiloAsync("a")).EndAsync();
+        await _client.UndrainSiloAsync("a");
+
+        Assert.Equal((DrainOutcome.Done, 4), (end.Outcome, end.Result!.Moved.Count));
+        foreach (var vm in vms)
+        {
+            Assert.Equal((VmState.Running, "b"), ((await vm.ShowAsync()).State, (await vm.ShowAsync()).Silo));
+            var before = (await vm.ShowAsync()).Figures!.ConsoleEnd;
+            await Eventually.HoldsAsync("it prints on", async () => (await vm.ShowAsync()).Figures!.ConsoleEnd > before + 200);
+            await vm.StopAsync();
+            var text = await WholeConsoleAsync(vm);
+            var ticks = Tick().Matches(text).Select(m => int.Parse(m.Groups[1].Value)).ToList();
+            Assert.Equal(Enumerable.Range(ticks[0], ticks.Count), ticks);
+            Assert.All(Wrong().Matches(text), m => Assert.Equal("0", m.Groups[1].Value));
+            VmCommandTests.AssertNoOverlap(await vm.RunsAsync());
+            await vm.DeleteAsync();
+        }
     }
 
     [Fact]

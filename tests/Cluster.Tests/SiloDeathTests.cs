@@ -111,9 +111,9 @@ public sealed class SiloDeathTests(TwoSilos cluster)
     }
 
     [Fact]
-    public async Task ASiloThatIsToldToStopStopsItsGuestsInOrder()
+    public async Task ASiloThatIsToldToStopWithoutDrainingStopsItsGuestsInOrder()
     {
-        var victim = await cluster.StartSiloAsync(NewSilo());
+        var victim = await cluster.StartSiloAsync(NewSilo(), more: ["--drain-timeout", "0"]);
         var vm = cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
         await StartedOnAsync(vm, NameOf(victim));

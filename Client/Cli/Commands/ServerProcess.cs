@@ -11,7 +11,7 @@ internal static class ServerProcess
 {
     public static Command StoreCommand() => Forward("store", "Runs the embedded store (see \"godwit store --help\").");
 
-    public static Command SiloCommand() => Forward("silo", "Runs a silo (see \"godwit silo --help\"), or lists the cluster's.");
+    public static Command SiloCommand() => Forward("silo", "Runs a silo (see \"godwit silo --help\"); lists, drains and takes back the cluster's.");
 
     /// <summary>The silo executable: beside this one in a build or an installation. Throws <see cref="GodwitException"/> where it is missing.</summary>
     public static string Find()

@@ -2,15 +2,18 @@ using System.CommandLine;
 
 namespace Godwit.Cli.Commands;
 
-/// <summary><c>godwit silo</c>: alone it runs a silo; its subcommands look at the cluster's.</summary>
+/// <summary><c>godwit silo</c>: alone it runs a silo; its subcommands look at the cluster's, and empty them.</summary>
 internal static class SiloCommands
 {
     public static Command Create()
     {
-        var list = SiloList.Create();
-        ClusterOptions.AddTo(list);
         var group = ServerProcess.SiloCommand();
-        group.Subcommands.Add(list);
+        foreach (var command in new[] { SiloList.Create(), SiloDrain.Create(), SiloDrain.CreateUndrain() })
+        {
+            ClusterOptions.AddTo(command);
+            group.Subcommands.Add(command);
+        }
+
         return group;
     }
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Godwit.Cli.Terminal;
 using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Hosts;
 
 namespace Godwit.Cli.Commands;
 
@@ -12,7 +13,7 @@ internal static class SiloList
     public static Command Create()
     {
         var command = new Command("list", """
-            Lists the cluster's silos: memory for guests, VMs, data ports.
+            Lists the cluster's silos: whether they take VMs, memory for guests, VMs, data ports.
 
             Examples:
               godwit silo list
@@ -37,7 +38,7 @@ internal static class SiloList
                 silos.Select(s => new[]
                 {
                     s.Name,
-                    s.Status,
+                    s.Host is { Duty: not HostDuty.Serving } d ? d.Duty.ToString() : s.Status,
                     s.Host is { } h ? MemorySize.Format(h.MemoryReserved) : "-",
                     s.Host is { } c ? MemorySize.Format(c.MemoryCapacity) : "-",
                     s.Host is { } v ? string.Join(' ', v.Vms.Select(m => m.Name)) : "-",

@@ -30,9 +30,9 @@ public sealed class TwoSilos : IAsyncLifetime
     }
 
     /// <summary>One more silo: 1 GiB for guests, a lease of 2 s, dead after 2 s.</summary>
-    internal async Task<TestProcess> StartSiloAsync(string name, string memory = "1G")
+    internal async Task<TestProcess> StartSiloAsync(string name, string memory = "1G", params string[] more)
     {
-        var silo = await TestProcess.StartAsync("silo", "--cluster", _folder, "--name", name, "--memory", memory, "--lease", "2", "--failure-detection", "2", "--json");
+        var silo = await TestProcess.StartAsync(["silo", "--cluster", _folder, "--name", name, "--memory", memory, "--lease", "2", "--failure-detection", "2", "--json", .. more]);
         lock (_processes)
         {
             _processes.Add(silo);

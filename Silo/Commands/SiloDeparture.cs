@@ -1,0 +1,65 @@
+using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Silo.Drains;
+using Godwit.Silo.Machines;
+
+namespace Godwit.Silo.Commands;
+
+/// <summary>What a silo does between the signal to stop and its end: its guests go to other silos, as far as they can.</summary>
+internal static class SiloDeparture
+{
+    /// <summary>Says on standard error what becomes of the guests. Returns when they are gone, or it is time to stop those that are left.</summary>
+    /// <param name="limit">How long it may take; zero: not at all.</param>
+    /// <param name="atOnce">Completes when it is not to be waited for.</param>
+    public static async Task DrainAsync(IServiceProvider services, TimeSpan limit, Task atOnce)
+    {
+        var drains = services.GetRequiredService<SiloDrains>();
+        var silo = services.GetRequiredService<SiloIdentity>().Name;
+        if (limit == TimeSpan.Zero || drains.Guests == 0)
+        {
+            return;
+        }
+
+        if (drains.Alone)
+        {
+            Say($"silo {silo} is the only one alive: its {Vms(drains.Guests)} cannot go elsewhere and {(drains.Guests == 1 ? "is" : "are")} stopped.");
+            return;
+        }
+
+        Say($"silo {silo} drains before it stops: {Vms(drains.Guests)}, at most {limit.TotalSeconds:0.#} s (a second signal stops at once).");
+        using var stop = new CancellationTokenSource();
+        var leaving = drains.LeaveAsync(Report, stop.Token);
+        var first = await Task.WhenAny(leaving, atOnce, Task.Delay(limit, stop.Token));
+        await stop.CancelAsync();
+        if (first == leaving)
+        {
+            await leaving;
+            if (drains.Guests > 0)
+            {
+                Say($"silo {silo} stops, and what could not move with it: {Vms(drains.Guests)}.");
+            }
+
+            return;
+        }
+
+        try
+        {
+            await leaving;
+        }
+        catch (OperationCanceledException)
+        {
+            Say($"silo {silo} stops {(first == atOnce ? "at once" : $"after {limit.TotalSeconds:0.#} s of draining")}: {Vms(drains.Guests)} left.");
+        }
+    }
+
+    private static void Report(DrainStep step)
+    {
+        if (step.Event is not DrainEvent.Started)
+        {
+            Say(step.Message);
+        }
+    }
+
+    private static string Vms(int count) => count == 1 ? "1 VM" : $"{count} VMs";
+
+    private static void Say(string line) => Console.Error.WriteLine($"godwit: {line}");
+}

@@ -248,7 +248,7 @@ public sealed class DrainTests(TwoSilos cluster)
     {
         silo.Signal("-TERM");
         await silo.WaitForExitAsync();
-        Assert.Equal(("", 0), (silo.Errors, silo.ExitCode));
+        Assert.Equal(("", 0), (silo.Errors.Trim(), silo.ExitCode));
     }
 
     private static async Task<(VmState State, string? Silo)> WhereAsync(Vm vm)

@@ -47,7 +47,8 @@ public sealed partial class RealMachineTests(RealClusters clusters) : IClassFixt
     [Fact]
     public async Task ADrainMovesSeveralGuestsWithTheirMemoryAndConsolesWhole()
     {
-        var vms = Enumerable.Range(0, 4).Select(i => _client.Vm($"drained{i}")).ToList();
+        var client = await clusters.ClientAsync();
+        var vms = Enumerable.Range(0, 4).Select(i => client.Vm($"drained{i}")).ToList();
         foreach (var vm in vms)
         {
             await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
@@ -55,8 +56,8 @@ public sealed partial class RealMachineTests(RealClusters clusters) : IClassFixt
         }
 
         await Task.WhenAll(vms.Select(vm => TicksAsync(vm, 2)));
-        var end = await (await _client.DrainSiloAsync("a")).EndAsync();
-        await _client.UndrainSiloAsync("a");
+        var end = await (await client.DrainSiloAsync("a")).EndAsync();
+        await client.UndrainSiloAsync("a");
 
         Assert.Equal((DrainOutcome.Done, 4), (end.Outcome, end.Result!.Moved.Count));
         foreach (var vm in vms)

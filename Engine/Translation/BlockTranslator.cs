@@ -141,6 +141,9 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
                 return true;
             case Form.Copied:
                 return Copied(ref guest, Exits);
+            case Form.Vector:
+                _flags.Lost();
+                return new VectorCode(code, _memory).Emit(instruction, Exits);
             case Form.Push:
                 PushValue(HostRegisters.Number(instruction.Op0Register), Exits);
                 return true;

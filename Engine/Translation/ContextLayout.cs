@@ -14,6 +14,8 @@ internal static unsafe class ContextLayout
         Gpr = (int)((byte*)context.State.Gpr - start);
         FsBase = (int)((byte*)&context.State.Fs.Base - start);
         GsBase = (int)((byte*)&context.State.Gs.Base - start);
+        Cr0 = (int)((byte*)&context.State.Cr0 - start);
+        Cr4 = (int)((byte*)&context.State.Cr4 - start);
         Tlb = (int)((byte*)&context.Tlb - start);
         Jumps = (int)((byte*)&context.JumpCache - start);
         Budget = (int)((byte*)&context.Budget - start);
@@ -35,6 +37,10 @@ internal static unsafe class ContextLayout
     public static int FsBase { get; }
 
     public static int GsBase { get; }
+
+    public static int Cr0 { get; }
+
+    public static int Cr4 { get; }
 
     public static int Tlb { get; }
 

@@ -12,6 +12,9 @@ internal enum Form
     Copied,
     Address,
     Nothing,
+
+    /// <summary>An SSE instruction of <see cref="VectorCode"/>.</summary>
+    Vector,
     Push,
     PushConstant,
     Pop,
@@ -219,6 +222,8 @@ internal struct GuestInstruction
                     Copy(FlagResult.None, MemoryUse.Read);
                 else if (IsSetOnCondition(Instruction.Mnemonic))
                     Copy(FlagResult.None, MemoryUse.Write);
+                else if (VectorCode.Knows(Instruction))
+                    Form = Form.Vector;
                 break;
         }
     }

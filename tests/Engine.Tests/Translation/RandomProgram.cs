@@ -83,7 +83,7 @@ internal sealed class RandomProgram(int seed)
 
     private void One(Assembler a)
     {
-        switch (_random.Next(24))
+        switch (_random.Next(28))
         {
             case 0: a.mov(Wide(), Wide()); break;
             case 1: a.mov(Half(), _random.Next()); break;
@@ -109,6 +109,7 @@ internal sealed class RandomProgram(int seed)
             case 21: a.mov(__qword_ptr[Memory(a)], Wide()); break;
             case 22: a.inc(Half()); break;
             case 23: Rare(a); break;
+            default: Vector(a); break;
         }
     }
 
@@ -150,6 +151,26 @@ internal sealed class RandomProgram(int seed)
         }
     }
 
+    /// <summary>Vector instructions; some aligned operands, and some that the interpreter has.</summary>
+    private void Vector(Assembler a)
+    {
+        switch (_random.Next(12))
+        {
+            case 0: a.movdqu(Xmm(), __xmmword_ptr[Memory(a)]); break;
+            case 1: a.movups(__xmmword_ptr[Memory(a)], Xmm()); break;
+            case 2: a.movdqa(Xmm(), __xmmword_ptr[Aligned()]); break;
+            case 3: a.movaps(__xmmword_ptr[Aligned()], Xmm()); break;
+            case 4: a.movapd(Xmm(), Xmm()); break;
+            case 5: a.pxor(Xmm(), Xmm()); break;
+            case 6: a.paddd(Xmm(), __xmmword_ptr[Aligned()]); break;
+            case 7: a.pcmpeqb(Xmm(), Xmm()); break;
+            case 8: a.pmovmskb(Half(), Xmm()); break;
+            case 9: a.pshufd(Xmm(), Xmm(), (byte)_random.Next(256)); break;
+            case 10: a.punpckhbw(Xmm(), __xmmword_ptr[Aligned()]); break;
+            case 11: a.pmaddwd(Xmm(), Xmm()); break;
+        }
+    }
+
     /// <summary>What the interpreter does in the middle of a block.</summary>
     private void Rare(Assembler a)
     {
@@ -185,15 +206,19 @@ internal sealed class RandomProgram(int seed)
         switch (_random.Next(4))
         {
             case 0:
-                return __[rdi + _random.Next(-WindowBytes / 2, WindowBytes / 2 - 8)];
+                return __[rdi + _random.Next(-WindowBytes / 2, WindowBytes / 2 - 16)];
             case 1:
-                return __[(long)Window + _random.Next(WindowBytes - 8)];
+                return __[(long)Window + _random.Next(WindowBytes - 16)];
             default:
                 AssemblerRegister64 index = Wide();
                 a.movzx(new AssemblerRegister32(Register.EAX + (index.Value - Register.RAX)), new AssemblerRegister8(LowOf(index)));
                 return _random.Next(2) == 0 ? __[rdi + index * 4 + _random.Next(-200, 200)] : __[index + (int)Window + 0xf80];
         }
     }
+
+    private AssemblerMemoryOperand Aligned() => __[rdi + _random.Next(-0x100, 0x100) * 16];
+
+    private AssemblerRegisterXMM Xmm() => new(Register.XMM0 + _random.Next(16));
 
     private static Register LowOf(AssemblerRegister64 register)
     {

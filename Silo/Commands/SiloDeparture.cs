@@ -28,7 +28,16 @@ internal static class SiloDeparture
         Say($"silo {silo} drains before it stops: {Vms(drains.Guests)}, at most {limit.TotalSeconds:0.#} s (a second signal stops at once).");
         using var stop = new CancellationTokenSource();
         var leaving = drains.LeaveAsync(Report, stop.Token);
-        var first = await Task.WhenAny(leaving, atOnce, Task.Delay(limit, stop.Token));
+        Task? first = null;
+        try
+        {
+            first = await Task.WhenAny(leaving, atOnce).WaitAsync(limit);
+        }
+        catch (TimeoutException)
+        {
+            // The limit came first.
+        }
+
         await stop.CancelAsync();
         if (first == leaving)
         {

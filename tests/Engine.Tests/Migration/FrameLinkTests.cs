@@ -15,8 +15,8 @@ public sealed class FrameLinkTests
         TaskCompletionSource nine = new();
         link.Source.Tamper = (number, bytes) => Seen(number == 8 ? nine : null, bytes);
         // Signs of life go out at most eight times in the limit, so nine of them take longer than that.
-        await using FrameLink busy = new(link.Source, TimeSpan.FromSeconds(1));
-        await using FrameLink waiting = new(link.Target, TimeSpan.FromSeconds(1));
+        await using FrameLink busy = new(link.Source, TimeSpan.FromSeconds(3));
+        await using FrameLink waiting = new(link.Target, TimeSpan.FromSeconds(3));
         ValueTask<Frame> next = waiting.ReceiveAsync(CancellationToken.None);
         await nine.Task;
         Assert.False(next.IsCompleted);

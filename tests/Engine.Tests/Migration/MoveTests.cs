@@ -80,7 +80,7 @@ public sealed class MoveTests(ITestOutputHelper output)
     public async Task GuestTimeGoesOnByTheRealTimeThatPassed()
     {
         using MoveRig rig = new();
-        TimeSpan stood = TimeSpan.FromMilliseconds(400), slack = TimeSpan.FromMilliseconds(300);
+        TimeSpan stood = TimeSpan.FromMilliseconds(1000), slack = TimeSpan.FromMilliseconds(900);
         long asked = 0;
         using PeriodicTimer standing = new(stood);
         rig.Authority.BeforeBegin = async () =>

@@ -8,7 +8,7 @@ namespace Godwit.Silo;
 public static class SiloProgram
 {
     /// <param name="storeExecutable">What to start as <c>… store</c> where no store runs.</param>
-    public static async Task<int> RunAsync(string[] args, Func<string, MachineSpec, IMachine> machines, string storeExecutable)
+    public static async Task<int> RunAsync(string[] args, Func<string, MachineSpec, BackendKind, IMachine> machines, string storeExecutable)
     {
         ParentWatch.Start();
         var root = new Command("godwit", "Godwit's server processes.")

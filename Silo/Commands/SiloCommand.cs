@@ -15,7 +15,7 @@ internal static class SiloCommand
 {
     private const int PortAttempts = 3;
 
-    public static Command Create(Func<string, MachineSpec, IMachine> machines, string storeExecutable)
+    public static Command Create(Func<string, MachineSpec, BackendKind, IMachine> machines, string storeExecutable)
     {
         var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
         var name = new Option<string?>("--name") { Description = "Name of this silo (default: silo- and its port)", HelpName = "N" };
@@ -26,6 +26,7 @@ internal static class SiloCommand
         var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 10 };
         var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
         var drain = new Option<double>("--drain-timeout") { Description = "Seconds that moving the guests to other silos may take when this one is told to stop; 0: stop them at once", HelpName = "S", DefaultValueFactory = _ => 60 };
+        var backend = new Option<BackendKind>("--backend") { Description = "What executes guest code", HelpName = "interpreter|translator", DefaultValueFactory = _ => BackendKind.Interpreter };
         var log = new Option<LogLevel>("--log") { Description = "What to log to standard error", DefaultValueFactory = _ => LogLevel.Warning };
         foreach (var port in new[] { siloPort, gatewayPort, dataPort })
         {
@@ -45,7 +46,7 @@ internal static class SiloCommand
               godwit silo --store 10.0.0.5:6379 --name c
               godwit silo --drain-timeout 300
             """)
-        { store, name, siloPort, gatewayPort, dataPort, memory, lease, detection, drain, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, name, siloPort, gatewayPort, dataPort, memory, lease, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
@@ -65,7 +66,7 @@ internal static class SiloCommand
                     DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(drain)),
                     LogLevel = parsed.GetValue(log),
                 },
-                machines,
+                (vm, spec) => machines(vm, spec, parsed.GetValue(backend)),
                 parsed.GetValue(CommonOptions.Json),
                 retryPort: parsed.GetValue(siloPort) == 0,
                 cancellation);

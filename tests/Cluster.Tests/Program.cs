@@ -7,5 +7,5 @@ namespace Godwit.Cluster.Tests;
 internal static class Program
 {
     private static Task<int> Main(string[] args) =>
-        SiloProgram.RunAsync(args, (_, _) => new CountingMachine(), Environment.ProcessPath!);
+        SiloProgram.RunAsync(args, (_, _, _) => new CountingMachine(), Environment.ProcessPath!);
 }

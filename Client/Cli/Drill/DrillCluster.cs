@@ -17,7 +17,7 @@ internal sealed class DrillCluster : IAsyncDisposable
 
     public IReadOnlyList<DrillSilo> Silos => _silos;
 
-    public static async Task<DrillCluster> StartAsync(int silos, string executable, CancellationToken cancellation)
+    public static async Task<DrillCluster> StartAsync(int silos, DrillBackend backend, string executable, CancellationToken cancellation)
     {
         DrillCluster cluster = new();
         try
@@ -28,7 +28,7 @@ internal sealed class DrillCluster : IAsyncDisposable
             {
                 string name = ((char)('A' + i)).ToString();
                 DrillProcess process = await DrillProcess.StartAsync(
-                    executable, ["silo", "--cluster", cluster._folder, "--store", address, "--name", name, "--drain-timeout", "0", "--json"], cancellation).ConfigureAwait(false);
+                    executable, ["silo", "--cluster", cluster._folder, "--store", address, "--name", name, "--drain-timeout", "0", "--backend", backend.Of(i), "--json"], cancellation).ConfigureAwait(false);
                 cluster._silos.Add(new DrillSilo(name, process));
             }
             cluster.Client = await GodwitClient.ConnectAsync(address, cancellation: cancellation).ConfigureAwait(false);

@@ -18,6 +18,7 @@ public static class DrillCommand
         Option<int> rate = new("--rate") { Description = "Pages that it rewrites a second", DefaultValueFactory = _ => 2000 };
         Option<int?> seed = new("--seed") { Description = "Seed of what is drawn by lot (printed; default: drawn)" };
         Option<string> report = new("--report") { Description = "Folder for report.json, timeline.svg and console.log", DefaultValueFactory = _ => "drill-report" };
+        Option<string> backend = new("--backend") { Description = "What executes guest code: interpreter, translator, or mixed (by turns from silo to silo)", DefaultValueFactory = _ => "interpreter" };
         Option<string?> inject = new("--inject") { Description = $"Plant a fault, so that the checks are seen to fail: {string.Join(", ", s_faults)}" };
         Option<bool> json = new("--json") { Description = "Print the report as one JSON line" };
         Command command = new("drill", """
@@ -30,7 +31,7 @@ public static class DrillCommand
               godwit drill --inject lost-page
             """)
         {
-            guest, silos, moves, memory, workingSet, rate, seed, report, inject, json,
+            guest, silos, moves, memory, workingSet, rate, seed, backend, report, inject, json,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -43,6 +44,7 @@ public static class DrillCommand
             {
                 Linux = which == "linux",
                 Silos = Between("--silos", parsed.GetValue(silos), 2, 8),
+                Backend = new DrillBackend(OneOf("--backend", parsed.GetValue(backend)!, DrillBackend.Names)),
                 Plan = new DrillPlan { Random = new Random(drawn), Moves = Between("--moves", parsed.GetValue(moves), 1, 10_000), Inject = fault },
                 Load = new DrillLoad(
                     bytes,

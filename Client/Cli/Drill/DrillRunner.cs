@@ -10,6 +10,8 @@ internal sealed class DrillRunner
 
     public required int Silos { get; init; }
 
+    public required DrillBackend Backend { get; init; }
+
     public required DrillPlan Plan { get; init; }
 
     public required DrillLoad Load { get; init; }
@@ -29,7 +31,7 @@ internal sealed class DrillRunner
         Output.Say($"starting the store and {Silos} silos (seed {Seed})");
         List<GuestRun> runs = [];
         List<Check> checks = [];
-        DrillCluster cluster = await DrillCluster.StartAsync(Silos, ServerProcess.Find(), cancellation).ConfigureAwait(false);
+        DrillCluster cluster = await DrillCluster.StartAsync(Silos, Backend, ServerProcess.Find(), cancellation).ConfigureAwait(false);
         await using (cluster.ConfigureAwait(false))
         {
             foreach (GuestPlan guest in await PlansAsync(cluster, images, cancellation).ConfigureAwait(false))

@@ -26,6 +26,8 @@ internal sealed class DrillRunner
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
         DateTimeOffset started = DateTimeOffset.UtcNow;
+        // A report that cannot be written is better known now than after the drill.
+        Directory.CreateDirectory(ReportFolder);
         // Fetched before anything runs: where it cannot be had, nothing has been started.
         LinuxGuest? images = Linux ? await DrillGuests.FetchAsync().ConfigureAwait(false) : null;
         Output.Say($"starting the store and {Silos} silos (seed {Seed})");

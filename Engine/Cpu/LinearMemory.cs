@@ -40,32 +40,18 @@ public static unsafe class LinearMemory
     /// <summary>Reads at most a page of bytes.</summary>
     public static bool Read(VcpuContext* c, ulong linear, bool user, Span<byte> destination)
     {
-        int head = Head(linear, destination.Length);
-        if (!Paging.Translate(c, linear, PageAccess.Read, user, out PageTranslation first))
+        if (!Find(c, linear, destination.Length, PageAccess.Read, user ? Rights.User : Rights.Supervisor, out Place place))
             return false;
-        PageTranslation second = default;
-        if (head < destination.Length && !Paging.Translate(c, linear + (ulong)head, PageAccess.Read, user, out second))
-            return false;
-        Vcpu vcpu = Vcpu.Of(c);
-        PhysicalMemory.Read(vcpu, first.Physical, destination[..head]);
-        if (head < destination.Length)
-            PhysicalMemory.Read(vcpu, second.Physical, destination[head..]);
+        place.Read(Vcpu.Of(c), destination);
         return true;
     }
 
     /// <summary>Writes at most a page of bytes; both pages of a crossing are checked before anything is stored.</summary>
     public static bool Write(VcpuContext* c, ulong linear, bool user, ReadOnlySpan<byte> source)
     {
-        int head = Head(linear, source.Length);
-        if (!Paging.Translate(c, linear, PageAccess.Write, user, out PageTranslation first))
+        if (!Find(c, linear, source.Length, PageAccess.Write, user ? Rights.User : Rights.Supervisor, out Place place))
             return false;
-        PageTranslation second = default;
-        if (head < source.Length && !Paging.Translate(c, linear + (ulong)head, PageAccess.Write, user, out second))
-            return false;
-        Vcpu vcpu = Vcpu.Of(c);
-        PhysicalMemory.Write(vcpu, first.Physical, source[..head]);
-        if (head < source.Length)
-            PhysicalMemory.Write(vcpu, second.Physical, source[head..]);
+        place.Write(Vcpu.Of(c), source);
         return true;
     }
 
@@ -87,34 +73,64 @@ public static unsafe class LinearMemory
         where T : unmanaged
     {
         ReadOnlySpan<byte> source = MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value));
-        int head = Head(linear, source.Length);
-        if (!Paging.TranslateSystem(c, linear, PageAccess.Write, out PageTranslation first))
+        if (!Find(c, linear, source.Length, PageAccess.Write, Rights.System, out Place place))
             return false;
-        PageTranslation second = default;
-        if (head < source.Length && !Paging.TranslateSystem(c, linear + (ulong)head, PageAccess.Write, out second))
-            return false;
-        Vcpu vcpu = Vcpu.Of(c);
-        PhysicalMemory.Write(vcpu, first.Physical, source[..head]);
-        if (head < source.Length)
-            PhysicalMemory.Write(vcpu, second.Physical, source[head..]);
+        place.Write(Vcpu.Of(c), source);
         return true;
     }
 
     /// <summary>Reads at most a page of a system structure.</summary>
     public static bool ReadSystem(VcpuContext* c, ulong linear, Span<byte> destination)
     {
-        int head = Head(linear, destination.Length);
-        if (!Paging.TranslateSystem(c, linear, PageAccess.Read, out PageTranslation first))
+        if (!Find(c, linear, destination.Length, PageAccess.Read, Rights.System, out Place place))
             return false;
-        PageTranslation second = default;
-        if (head < destination.Length && !Paging.TranslateSystem(c, linear + (ulong)head, PageAccess.Read, out second))
-            return false;
-        Vcpu vcpu = Vcpu.Of(c);
-        PhysicalMemory.Read(vcpu, first.Physical, destination[..head]);
-        if (head < destination.Length)
-            PhysicalMemory.Read(vcpu, second.Physical, destination[head..]);
+        place.Read(Vcpu.Of(c), destination);
         return true;
     }
 
-    private static int Head(ulong linear, int length) => (int)Math.Min((ulong)length, PageNumber.Size - (linear & OffsetMask));
+    // Both pages are translated before anything is touched: a fault on the second leaves nothing half done.
+    private static bool Find(VcpuContext* c, ulong linear, int length, PageAccess access, Rights rights, out Place place)
+    {
+        int head = (int)Math.Min((ulong)length, PageNumber.Size - (linear & OffsetMask));
+        place = default;
+        if (!Translate(c, linear, access, rights, out PageTranslation first))
+            return false;
+        PageTranslation second = default;
+        if (head < length && !Translate(c, linear + (ulong)head, access, rights, out second))
+            return false;
+        place = new Place(first.Physical, second.Physical, head);
+        return true;
+    }
+
+    private static bool Translate(VcpuContext* c, ulong linear, PageAccess access, Rights rights, out PageTranslation translation) =>
+        rights == Rights.System
+            ? Paging.TranslateSystem(c, linear, access, out translation)
+            : Paging.Translate(c, linear, access, rights == Rights.User, out translation);
+
+    private enum Rights
+    {
+        Supervisor,
+        User,
+        System,
+    }
+
+    /// <param name="First">Where the first bytes are.</param>
+    /// <param name="Second">Where those behind the page's end are.</param>
+    /// <param name="Head">How many lie in the first page.</param>
+    private readonly record struct Place(ulong First, ulong Second, int Head)
+    {
+        public void Read(Vcpu vcpu, Span<byte> destination)
+        {
+            PhysicalMemory.Read(vcpu, First, destination[..Head]);
+            if (Head < destination.Length)
+                PhysicalMemory.Read(vcpu, Second, destination[Head..]);
+        }
+
+        public void Write(Vcpu vcpu, ReadOnlySpan<byte> source)
+        {
+            PhysicalMemory.Write(vcpu, First, source[..Head]);
+            if (Head < source.Length)
+                PhysicalMemory.Write(vcpu, Second, source[Head..]);
+        }
+    }
 }

@@ -13,17 +13,12 @@ internal sealed class EventLog
 
     private readonly Channel<MachineEvent> _events = Channel.CreateUnbounded<MachineEvent>(new UnboundedChannelOptions { SingleReader = true });
     private int _waitingLogs;
-    private long _dropped;
-
-    /// <summary>Guest log entries dropped since the machine was made.</summary>
-    public long DroppedGuestLogs => Volatile.Read(ref _dropped);
 
     public void Add(MachineEvent what)
     {
         if (what is GuestLogged && Interlocked.Increment(ref _waitingLogs) > MaxWaitingGuestLogs)
         {
             Interlocked.Decrement(ref _waitingLogs);
-            Interlocked.Increment(ref _dropped);
             return;
         }
         _ = _events.Writer.TryWrite(what);

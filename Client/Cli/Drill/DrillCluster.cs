@@ -7,31 +7,40 @@ internal sealed class DrillCluster : IAsyncDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("godwit-drill-").FullName;
     private readonly List<DrillSilo> _silos = [];
+    private readonly DrillBackend _backend;
+    private readonly string _executable;
+    private readonly string[] _siloOptions;
     private DrillProcess? _store;
+    private int _started;
 
-    private DrillCluster()
+    private DrillCluster(DrillBackend backend, string executable, string[] siloOptions)
     {
+        _backend = backend;
+        _executable = executable;
+        _siloOptions = siloOptions;
     }
 
     public GodwitClient Client { get; private set; } = null!;
 
+    /// <summary>The silos whose processes have not been taken away, in the order in which they were started.</summary>
     public IReadOnlyList<DrillSilo> Silos => _silos;
 
-    public static async Task<DrillCluster> StartAsync(int silos, DrillBackend backend, string executable, CancellationToken cancellation)
+    /// <summary>The store's HOST:PORT.</summary>
+    public string StoreAddress => _store!.Ready.GetProperty("address").GetString()!;
+
+    /// <summary>The store's process.</summary>
+    public DrillProcess Store => _store!;
+
+    /// <param name="siloOptions">Options that every silo gets beside its name and back end.</param>
+    public static async Task<DrillCluster> StartAsync(int silos, DrillBackend backend, string executable, CancellationToken cancellation, params string[] siloOptions)
     {
-        DrillCluster cluster = new();
+        DrillCluster cluster = new(backend, executable, siloOptions);
         try
         {
             cluster._store = await DrillProcess.StartAsync(executable, ["store", "--cluster", cluster._folder, "--json"], cancellation).ConfigureAwait(false);
-            string address = cluster._store.Ready.GetProperty("address").GetString()!;
             for (int i = 0; i < silos; i++)
-            {
-                string name = ((char)('A' + i)).ToString();
-                DrillProcess process = await DrillProcess.StartAsync(
-                    executable, ["silo", "--cluster", cluster._folder, "--store", address, "--name", name, "--drain-timeout", "0", "--backend", backend.Of(i), "--json"], cancellation).ConfigureAwait(false);
-                cluster._silos.Add(new DrillSilo(name, process));
-            }
-            cluster.Client = await GodwitClient.ConnectAsync(address, cancellation: cancellation).ConfigureAwait(false);
+                await cluster.AddSiloAsync(((char)('A' + i)).ToString(), cancellation).ConfigureAwait(false);
+            cluster.Client = await GodwitClient.ConnectAsync(cluster.StoreAddress, cancellation: cancellation).ConfigureAwait(false);
             return cluster;
         }
         catch
@@ -39,6 +48,27 @@ internal sealed class DrillCluster : IAsyncDisposable
             await cluster.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+    }
+
+    /// <summary>Starts one more silo; it is a member when this returns. Silos end at once on SIGTERM, unless the options say otherwise (<c>--drain-timeout</c>).</summary>
+    public async Task<DrillSilo> AddSiloAsync(string name, CancellationToken cancellation, params string[] options)
+    {
+        string[] drain = _siloOptions.Concat(options).Contains("--drain-timeout") ? [] : ["--drain-timeout", "0"];
+        DrillProcess process = await DrillProcess.StartAsync(
+            _executable,
+            ["silo", "--cluster", _folder, "--store", StoreAddress, "--name", name, "--backend", _backend.Of(_started++), "--json", .. drain, .. _siloOptions, .. options],
+            cancellation).ConfigureAwait(false);
+        DrillSilo silo = new(name, process);
+        _silos.Add(silo);
+        return silo;
+    }
+
+    /// <summary>Ends a silo in good order (SIGTERM) and waits for its process, however long it drains; returns its exit code.</summary>
+    public async Task<int> EndSiloAsync(DrillSilo silo, CancellationToken cancellation)
+    {
+        _silos.Remove(silo);
+        await using (silo.Process.ConfigureAwait(false))
+            return await silo.Process.EndAsync(cancellation).ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
@@ -53,4 +83,8 @@ internal sealed class DrillCluster : IAsyncDisposable
 }
 
 /// <summary>A silo of the drill's cluster.</summary>
-internal sealed record DrillSilo(string Name, DrillProcess Process);
+internal sealed record DrillSilo(string Name, DrillProcess Process)
+{
+    /// <summary>Its address with its generation, as it said when it was ready.</summary>
+    public string Address => Process.Ready.GetProperty("address").GetString()!;
+}

@@ -76,12 +76,14 @@ internal sealed class DrillOutput(bool json)
             Console.Out.WriteLine(System.Text.Json.JsonSerializer.Serialize(report, CliJson.Options));
             return;
         }
+        foreach ((string figure, double value) in report.Figures)
+            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"      {figure}: {value:0.###}"));
         foreach (Check check in report.Checks)
             Console.Out.WriteLine($"{(check.Held ? "ok  " : "FAIL")}  {check.Name}: {check.Detail}");
         int failed = report.Checks.Count(check => !check.Held);
         Console.Out.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{(failed == 0 ? "drill passed" : "drill FAILED")}: {report.Checks.Count - failed} of {report.Checks.Count} checks held, {report.Migrations.Count} migrations, {report.Seconds:0} s; report in {folder}"));
+            $"{(failed == 0 ? "drill passed" : "drill FAILED")}: {report.Checks.Count - failed} of {report.Checks.Count} checks held{(report.Migrations.Count > 0 ? $", {report.Migrations.Count} migrations" : "")}, {report.Seconds:0} s; report in {folder}"));
     }
 
     // Where the output is not a terminal its width is nobody's: a table is never folded then.

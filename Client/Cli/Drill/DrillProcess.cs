@@ -63,11 +63,36 @@ internal sealed class DrillProcess : IAsyncDisposable
         return count;
     }
 
+    /// <summary>Sends a signal by its name without SIG (TERM, KILL, STOP, CONT); .NET has no call for it, kill(1) is on every Linux.</summary>
+    public void Signal(string name)
+    {
+        using Process kill = Process.Start("kill", [$"-{name}", Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        kill.WaitForExit();
+    }
+
+    /// <summary>What it has written to standard error.</summary>
+    public string Errors
+    {
+        get
+        {
+            lock (_errors)
+                return _errors.ToString();
+        }
+    }
+
+    /// <summary>SIGTERM, and waits until the process has ended by itself; returns its exit code.</summary>
+    public async Task<int> EndAsync(CancellationToken cancellation)
+    {
+        Signal("TERM");
+        await _process.WaitForExitAsync(cancellation).ConfigureAwait(false);
+        return _process.ExitCode;
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited)
         {
-            Terminate();
+            Signal("TERM");
             using CancellationTokenSource limit = new(s_stopLimit);
             try
             {
@@ -80,13 +105,6 @@ internal sealed class DrillProcess : IAsyncDisposable
             }
         }
         _process.Dispose();
-    }
-
-    // .NET sends no SIGTERM; kill(1) is on every Linux.
-    private void Terminate()
-    {
-        using Process kill = Process.Start("kill", ["-TERM", Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
-        kill.WaitForExit();
     }
 
     private async Task WaitReadyAsync(CancellationToken cancellation)
@@ -112,8 +130,7 @@ internal sealed class DrillProcess : IAsyncDisposable
         if (line is null)
         {
             await _process.WaitForExitAsync(cancellation).ConfigureAwait(false);
-            lock (_errors)
-                throw new DrillException($"{_process.StartInfo.ArgumentList[0]} ended with code {_process.ExitCode}: {_errors.ToString().Trim().ReplaceLineEndings(" ")}");
+            throw new DrillException($"{_process.StartInfo.ArgumentList[0]} ended with code {_process.ExitCode}: {Errors.Trim().ReplaceLineEndings(" ")}");
         }
         Ready = JsonDocument.Parse(line).RootElement;
     }

@@ -67,6 +67,9 @@ public sealed record DrillReport
 
     public required IReadOnlyList<Check> Checks { get; init; }
 
+    /// <summary>What was measured, by name; the name gives the unit.</summary>
+    public required IReadOnlyDictionary<string, double> Figures { get; init; }
+
     public required IReadOnlyList<DrillMigration> Migrations { get; init; }
 
     public required IReadOnlyList<RunInterval> RunIntervals { get; init; }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Godwit.Engine.Cpu;
 using Godwit.Engine.Devices;
 using Godwit.Engine.Memory;
 using Godwit.Engine.Migration;
@@ -12,8 +13,8 @@ namespace Godwit.Engine.Machine;
 /// </summary>
 /// <param name="name">Names the machine's threads and errors.</param>
 /// <param name="expected">What a snapshot or a migration must bring, its clock rate aside; null: anything well-formed.</param>
-/// <param name="backend">What executes the guest's code.</param>
-public sealed class MachineActor(string name = "vm", MachineSpec? expected = null, BackendKind backend = BackendKind.Interpreter) : IMachine
+/// <param name="backend">Makes what executes the guest's code.</param>
+public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, IVcpuBackend> backend) : IMachine
 {
     private readonly SemaphoreSlim _commands = new(1, 1);
     private readonly EventLog _events = new();
@@ -24,6 +25,12 @@ public sealed class MachineActor(string name = "vm", MachineSpec? expected = nul
     private volatile LongCommand? _busy;
     private volatile bool _moved;
     private MachinePhase _phase = MachinePhase.Empty;
+
+    /// <summary>The same with a back end of a kind.</summary>
+    public MachineActor(string name = "vm", MachineSpec? expected = null, BackendKind backend = BackendKind.Interpreter)
+        : this(name, expected, vcpu => Backends.Create(backend, vcpu))
+    {
+    }
 
     public IAsyncEnumerable<MachineEvent> Events => _events.ReadAllAsync();
 

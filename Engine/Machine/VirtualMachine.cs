@@ -38,11 +38,11 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
 
     /// <summary>Builds the machine; throws <see cref="MachineException"/> for a spec that cannot be run here.</summary>
     public VirtualMachine(MachineSpec spec, string name = "vm", BackendKind backend = BackendKind.Interpreter)
-        : this(spec, new RunPermit(), new EventLog(), name, backend)
+        : this(spec, new RunPermit(), new EventLog(), name, vcpu => Backends.Create(backend, vcpu))
     {
     }
 
-    internal VirtualMachine(MachineSpec spec, RunPermit permit, EventLog events, string name, BackendKind backend)
+    internal VirtualMachine(MachineSpec spec, RunPermit permit, EventLog events, string name, Func<Vcpu, IVcpuBackend> backend)
     {
         MachineSpecs.Validate(spec);
         Spec = spec;
@@ -65,7 +65,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         _hypercalls.PagesFreed += Memory.Dirty.DeclareFree;
         _hypercalls.Unparked += _ => _thread?.LookUp();
         bus.MapPorts(GodwitInterface.DoorbellPort, 1, new HypercallDoorbell(_hypercalls, () => registers, () => _vcpu.RequestExit(VcpuExit.Parked)), "hypercall doorbell");
-        _backend = Backends.Create(backend, _vcpu);
+        _backend = backend(_vcpu);
         CpuReset.Apply(ref _vcpu.State);
         Register();
         _thread = new VcpuThread($"{name}/vcpu0", _vcpu, _backend, timers, _clock, Permit, new Observer(this));

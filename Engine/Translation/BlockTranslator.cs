@@ -29,6 +29,9 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
     /// <summary>Where translated code begins: op indexes with code offsets, in order. A run begins with the block or behind an instruction left out.</summary>
     public List<(int Op, int Offset)> Runs { get; } = [];
 
+    /// <summary>The instructions of the block translated last, as they were classified.</summary>
+    public ReadOnlySpan<GuestInstruction> Instructions(Block* block) => _instructions.AsSpan(0, (int)Math.Min(block->Instructions, BlockDecoder.Longest));
+
     /// <summary>Writes the translation of a block into <see cref="Runs"/>; there may be nothing to translate.</summary>
     public void Translate(Block* block)
     {

@@ -52,6 +52,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     public long Refused { get; private set; }
 
+    /// <summary>Counts what leads out of host code that is made from now on; null: nobody does.</summary>
+    public TranslatorStatistics? Statistics { get; set; }
+
     public void Open(ref Op* op, ulong rip, byte mode)
     {
         if (mode != CodeMode.Code64)
@@ -68,6 +71,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     public void Clear()
     {
+        Statistics?.Clear();
         _plain.Clear();
         _code.Offset = _start;
         IsFull = false;
@@ -92,6 +96,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         }
         Block* block = (Block*)op - 1;
         _blocks.Translate(block);
+        Statistics?.Name(Block.First(block), _blocks.Instructions(block));
         op->Execute = &Pass;
         foreach ((int index, int offset) in _blocks.Runs)
         {
@@ -104,7 +109,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
                 _plain[(nint)at] = (nint)at->Execute;
             }
             at->Link = (Op*)(_code.Base + offset);
-            at->Execute = &Enter;
+            at->Execute = Statistics is null ? &Enter : &EnterCounted;
         }
         if (_blocks.Runs.Count == 0)
             Refused++;
@@ -117,6 +122,22 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     private static Op* Enter(VcpuContext* c, Op* op)
     {
+        Op* next = Run(c, op);
+        // Where it left before its first instruction, that one must run plainly, or it would lead here again.
+        return next != op ? next : ((NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!).Plain(op)(c, op);
+    }
+
+    private static Op* EnterCounted(VcpuContext* c, Op* op)
+    {
+        NativeCode native = (NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!;
+        native.Statistics!.Enter(c, op);
+        Op* next = Run(c, op);
+        native.Statistics.Leave(c, next);
+        return next != op ? next : native.Plain(op)(c, op);
+    }
+
+    private static Op* Run(VcpuContext* c, Op* op)
+    {
         ulong flags = c->GetRflags();
         c->NativeFlags = (ushort)((flags & (Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF)) << 8 | (flags >> 11 & 1));
         c->NativeCarry = (byte)(flags & Rflags.CF);
@@ -127,7 +148,6 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         ulong native = c->NativeFlags;
         flags = (native >> 8 & c->NativeFlagsKept & (Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF)) | c->NativeCarry | (native & 1) << 11;
         c->SetArithmetic(flags);
-        // Where it left before its first instruction, that one must run plainly, or it would lead here again.
-        return next != op ? next : ((NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!).Plain(op)(c, op);
+        return next;
     }
 }

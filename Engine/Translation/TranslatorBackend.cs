@@ -37,6 +37,13 @@ public sealed class TranslatorBackend : IVcpuBackend
     /// <summary>Blocks translated since the start, and blocks that it could do nothing with.</summary>
     public (long Translated, long Refused) Blocks => (_native.Translated, _native.Refused);
 
+    /// <summary>Takes the statistics of what is translated from now on; null, the default: nobody does.</summary>
+    public TranslatorStatistics? Statistics
+    {
+        get => _native.Statistics;
+        set => _native.Statistics = value;
+    }
+
     public VcpuExit Run(long budget) => _interpreter.Run(budget);
 
     public void RevokeWritePermissions() => _interpreter.RevokeWritePermissions();

@@ -1,3 +1,3 @@
 using Godwit.Engine.Benchmarks;
 
-return InterpreterBenchmark.Run(args);
+return args is ["coverage", .. string[] rest] ? await CoverageReport.RunAsync(rest) : InterpreterBenchmark.Run(args);

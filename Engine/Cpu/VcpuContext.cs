@@ -85,6 +85,12 @@ public unsafe struct VcpuContext
 
     public byte NativeCarry, NativeFlagsKept;
 
+    /// <summary>Not 0 while translated code has the vector registers and MXCSR in the host's; never while C# runs.</summary>
+    public byte NativeVectors;
+
+    /// <summary>The host's MXCSR while the guest's is loaded.</summary>
+    public uint HostMxcsr;
+
     /// <summary>Translated code's own: the block that a call goes to, while its return address is pushed.</summary>
     public ulong NativeTarget;
 

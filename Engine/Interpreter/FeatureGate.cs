@@ -82,10 +82,16 @@ internal sealed class FeatureGate
     private readonly bool[] _denied = new bool[Enum.GetValues<CpuidFeature>().Length];
 
     public FeatureGate(IVcpuServices services)
+        : this(services.Cpuid)
+    {
+    }
+
+    /// <param name="cpuid">What CPUID answers to a leaf and a subleaf.</param>
+    public FeatureGate(Func<uint, uint, CpuidResult> cpuid)
     {
         foreach ((CpuidFeature feature, (uint leaf, Output register, int bit)) in _bits)
         {
-            CpuidResult result = services.Cpuid(leaf & 0x8000_0000, 0).Eax >= leaf ? services.Cpuid(leaf, 0) : default;
+            CpuidResult result = cpuid(leaf & 0x8000_0000, 0).Eax >= leaf ? cpuid(leaf, 0) : default;
             uint value = register switch
             {
                 Output.Ebx => result.Ebx,

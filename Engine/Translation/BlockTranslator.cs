@@ -9,7 +9,7 @@ namespace Godwit.Engine.Translation;
 /// Translates one block. What it leaves out, and whatever does not go smoothly (a TLB miss, a target not known, a used-up
 /// budget), leads out of the code with the op to go on with, before anything of that instruction has happened.
 /// </summary>
-internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int leave)
+internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, VectorRegisters vectors, int leave)
 {
     private const ulong OffsetMask = PageNumber.Size - 1;
 
@@ -20,6 +20,7 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
     private readonly List<(int Displacement, int Op)> _exits = [];
     private readonly MemoryCode _memory = new(code);
     private readonly FlagCode _flags = new(code);
+    private readonly FeatureGate _features = new(vcpu.Services);
     private readonly EdgeCode _edges = new(code);
     private Op* _first;
 
@@ -68,12 +69,15 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
         int start = code.Offset;
         _exits.Clear();
         _flags.Start();
+        if (HasVectors(from, to))
+            vectors.Require(displacement => Exit(displacement, from));
         bool ended = false;
         for (int i = from; i < to; i++)
         {
             if (!Emit(i, ref _instructions[i], out ended))
             {
                 code.Offset = start;
+                vectors.Drop();
                 return false;
             }
         }
@@ -84,9 +88,17 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
             else
                 Leave(to);
         }
+        vectors.Finish();
         Exits();
         Runs.Add((from, start));
         return true;
+    }
+
+    private bool HasVectors(int from, int to)
+    {
+        while (from < to && _instructions[from].Form != Form.Vector)
+            from++;
+        return from < to;
     }
 
     /// <summary>Decodes and classifies a block's instructions; false: they are not what its ops were made from.</summary>
@@ -104,6 +116,9 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
             if (instruction.IP != _first[i].Rip || instruction.Length != _first[i].Length)
                 return false;
             _instructions[i] = instruction.IsInvalid ? default : GuestInstruction.Of(instruction);
+            // What the guest's processor does not have faults; what the host's does not have is interpreted.
+            if (_instructions[i].Form == Form.Vector && !(_features.Allows(instruction.Code) && HostFeatures.Allows(instruction.Code)))
+                _instructions[i] = default;
         }
         return true;
     }
@@ -145,8 +160,7 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, int le
             case Form.Copied:
                 return Copied(ref guest, Exits);
             case Form.Vector:
-                _flags.Lost();
-                return new VectorCode(code, _memory).Emit(instruction, Exits);
+                return new VectorCode(code, _memory, _flags).Emit(ref guest, Exits);
             case Form.Push:
                 PushValue(HostRegisters.Number(instruction.Op0Register), Exits);
                 return true;

@@ -23,6 +23,9 @@ internal static unsafe class ContextLayout
         Flags = (int)((byte*)&context.NativeFlags - start);
         Carry = (int)((byte*)&context.NativeCarry - start);
         Kept = (int)((byte*)&context.NativeFlagsKept - start);
+        Mxcsr = (int)((byte*)&context.State.Mxcsr - start);
+        Vectors = (int)(&context.NativeVectors - start);
+        HostMxcsr = (int)((byte*)&context.HostMxcsr - start);
         Target = (int)((byte*)&context.NativeTarget - start);
         Block block;
         BlockInstructions = (int)((byte*)&block.Instructions - (byte*)&block);
@@ -55,6 +58,12 @@ internal static unsafe class ContextLayout
     public static int Carry { get; }
 
     public static int Kept { get; }
+
+    public static int Mxcsr { get; }
+
+    public static int Vectors { get; }
+
+    public static int HostMxcsr { get; }
 
     public static int Target { get; }
 

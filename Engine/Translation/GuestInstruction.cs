@@ -13,7 +13,7 @@ internal enum Form
     Address,
     Nothing,
 
-    /// <summary>An SSE instruction of <see cref="VectorCode"/>.</summary>
+    /// <summary>The guest's instruction itself, on the host's vector registers too.</summary>
     Vector,
     Push,
     PushConstant,
@@ -88,7 +88,7 @@ internal struct GuestInstruction
     public RflagsBits Live;
 
     /// <summary>Whether the state must be the interpreter's when the instruction starts: it may leave translated code.</summary>
-    public readonly bool MayLeave => Memory != MemoryUse.None || Form is not (Form.Copied or Form.Address or Form.Nothing);
+    public readonly bool MayLeave => Memory != MemoryUse.None || Form is not (Form.Copied or Form.Address or Form.Nothing or Form.Vector);
 
     private static readonly Dictionary<Code, Code> _generalForms = GeneralForms();
 
@@ -222,8 +222,8 @@ internal struct GuestInstruction
                     Copy(FlagResult.None, MemoryUse.Read);
                 else if (IsSetOnCondition(Instruction.Mnemonic))
                     Copy(FlagResult.None, MemoryUse.Write);
-                else if (VectorCode.Knows(Instruction))
-                    Form = Form.Vector;
+                else
+                    CopyVector();
                 break;
         }
     }
@@ -241,6 +241,19 @@ internal struct GuestInstruction
         Memory = operand == 0 ? memory : MemoryUse.Read;
         if (operand != 0 && Instruction.Mnemonic == Mnemonic.Xchg)
             Form = Form.Interpreted;
+    }
+
+    private void CopyVector()
+    {
+        VectorTraits traits = VectorForms.Of(Instruction.Code);
+        int operand = MemoryOperand();
+        if (traits == VectorTraits.None || (operand >= 0 && Instruction.MemorySize.GetSize() == 0))
+            return;
+        Form = Form.Vector;
+        Flags = (Instruction.RflagsModified & Status) != 0 ? FlagResult.Arithmetic : FlagResult.None;
+        UsesAccumulator = (traits & VectorTraits.UsesAccumulator) != 0;
+        // Vector instructions that name memory first are stores.
+        Memory = operand < 0 ? MemoryUse.None : operand == 0 ? MemoryUse.Write : MemoryUse.Read;
     }
 
     private void Indirect(Form form)

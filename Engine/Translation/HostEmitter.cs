@@ -131,6 +131,13 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         Int32(target - (Offset + sizeof(int)));
     }
 
+    /// <summary>A call of code already written.</summary>
+    public void Call(int target)
+    {
+        *_at++ = 0xe8;
+        Int32(target - (Offset + sizeof(int)));
+    }
+
     /// <summary>Points an earlier jump here.</summary>
     public void Land(int displacement) => *(int*)(_mapping.Writable + displacement) = Offset - (displacement + sizeof(int));
 

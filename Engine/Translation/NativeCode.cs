@@ -26,6 +26,8 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         // At offset 0, where blocks without a translation lead: back, with the block's first op.
         _code.Memory(HostEmitter.LeaOp, HostRegisters.Rax, HostRegisters.First, sizeof(Block));
         int leave = _code.Offset;
+        VectorRegisters vectors = new(_code);
+        vectors.WriteSave();
         for (int guest = 0; guest < 16; guest++)
             if (HostRegisters.Home(guest) >= 0)
                 _code.Memory(HostEmitter.MovStore, HostRegisters.Home(guest), HostRegisters.Context, ContextLayout.Gpr + 8 * guest);
@@ -41,8 +43,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
                 _code.Memory(HostEmitter.MovLoad, HostRegisters.Home(guest), HostRegisters.Context, ContextLayout.Gpr + 8 * guest);
         // jmp rax
         _code.Bytes(0xff, 0xe0);
+        vectors.WriteLoad();
         _start = _code.Offset;
-        _blocks = new BlockTranslator(vcpu, _code, leave);
+        _blocks = new BlockTranslator(vcpu, _code, vectors, leave);
     }
 
     public bool IsFull { get; private set; }

@@ -14,12 +14,13 @@ internal sealed unsafe class TestMachine : IDisposable
     public const ulong Code = 0x10_0000, Data = 0x20_0000, StackTop = 0x30_0000, Tables = 0x1000, Idt = 0x8000, Gdt = 0x9000;
     public const ushort Kernel64 = 0x08, KernelData = 0x10, Kernel32 = 0x18;
 
-    public TestMachine(int bitness, CpuLevel level = CpuLevel.V1, ulong memory = 8 << 20, long codeBytes = 4 << 20, Func<Vcpu, IVcpuBackend>? backend = null)
+    public TestMachine(int bitness, CpuLevel level = CpuLevel.V1, ulong memory = 8 << 20, long codeBytes = 4 << 20, Func<Vcpu, IVcpuBackend>? backend = null,
+        IVcpuServices? services = null)
     {
         Memory = new GuestMemory(memory);
         Bus = new Bus();
         Interrupts = new TestInterrupts();
-        Vcpu = new Vcpu(Memory, Bus, Interrupts, new TestClock(this), new TestServices(level));
+        Vcpu = new Vcpu(Memory, Bus, Interrupts, new TestClock(this), services ?? new TestServices(level));
         Backend = backend is null ? new InterpreterBackend(Vcpu, codeBytes) : backend(Vcpu);
         Bitness = bitness;
         CpuReset.Apply(ref State);

@@ -16,9 +16,15 @@ internal static unsafe class DifferentialRun
     /// <summary>Runs each form with random operands on both, and fails with the first differences of each.</summary>
     public static void Compare(IEnumerable<Code> forms, ITestOutputHelper output)
     {
+        using var interpreted = new InterpretedUnit();
+        Compare(forms, interpreted, output);
+    }
+
+    /// <summary>The same for anything that runs guest instructions.</summary>
+    public static void Compare(IEnumerable<Code> forms, IUnit interpreted, ITestOutputHelper output)
+    {
         output.WriteLine($"seed {s_seed}");
         using var native = new NativeUnit();
-        using var interpreted = new InterpretedUnit();
         UnitState* expected = (UnitState*)NativeMemory.AlignedAlloc((nuint)sizeof(UnitState), 4096);
         UnitState* actual = (UnitState*)NativeMemory.AlignedAlloc((nuint)sizeof(UnitState), 4096);
         var failures = new List<string>();
@@ -44,7 +50,7 @@ internal static unsafe class DifferentialRun
                     bool completed = interpreted.Run(actual);
                     compared++;
                     string? difference = completed ? UnitDifference.Between(instruction, expected, actual)
-                        : $"fault {interpreted.Context->Fault.Vector}";
+                        : interpreted.Failure;
                     if (difference == null)
                         continue;
                     wrong++;

@@ -6,7 +6,7 @@ using Iced.Intel;
 namespace Godwit.Engine.Tests.Interpreter.Sse;
 
 /// <summary>Runs single vector and x87 instructions by their rows, with a context made by hand and the test's own memory as the guest's.</summary>
-internal sealed unsafe class InterpretedUnit : IDisposable
+internal sealed unsafe class InterpretedUnit : IUnit
 {
     private readonly Op* _op = (Op*)NativeMemory.AlignedAlloc(64 * 2, 64);
 
@@ -19,6 +19,8 @@ internal sealed unsafe class InterpretedUnit : IDisposable
     }
 
     public VcpuContext* Context { get; }
+
+    public string Failure => $"fault {Context->Fault.Vector}";
 
     /// <summary>64-bit mode with SSE and x87 on, no fault.</summary>
     public void Reset()
@@ -87,7 +89,7 @@ internal sealed unsafe class InterpretedUnit : IDisposable
         }
     }
 
-    private static void SetImage(CpuState* state, byte* image)
+    internal static void SetImage(CpuState* state, byte* image)
     {
         state->X87Control = *(ushort*)image;
         state->X87Status = *(ushort*)(image + 2);
@@ -105,7 +107,7 @@ internal sealed unsafe class InterpretedUnit : IDisposable
             *(UInt128*)(state->Vector + 32 * i) = *(UInt128*)(image + 160 + 16 * i);
     }
 
-    private static void GetImage(CpuState* state, byte* image)
+    internal static void GetImage(CpuState* state, byte* image)
     {
         *(ushort*)image = state->X87Control;
         *(ushort*)(image + 2) = state->X87Status;

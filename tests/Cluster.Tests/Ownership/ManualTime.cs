@@ -32,7 +32,7 @@ internal sealed class ManualTime : TimeProvider
             ManualTimer? next;
             lock (_lock)
             {
-                next = _timers.Where(t => t.Due <= until).MinBy(t => t.Due);
+                next = Next(until);
                 _now = next is null ? until : Math.Max(_now, next.Due);
                 next?.Step();
             }
@@ -44,6 +44,20 @@ internal sealed class ManualTime : TimeProvider
 
             next.Fire();
         }
+    }
+
+    private ManualTimer? Next(long until)
+    {
+        ManualTimer? next = null;
+        foreach (var timer in _timers)
+        {
+            if (timer.Due <= until && timer.Due < (next?.Due ?? long.MaxValue))
+            {
+                next = timer;
+            }
+        }
+
+        return next;
     }
 
     /// <summary>Moves the clock in steps until the task is done; what it awaits between steps is in memory.</summary>

@@ -127,33 +127,6 @@ public sealed class MoveProtocolTests
         Assert.False(await owner.RenewAsync(default));
     }
 
-    /// <summary>
-    /// Silos claim, renew, move, commit, confirm, abandon, resolve and freeze in random order. Whatever they do, epochs
-    /// only rise, and no two silos hold a right to run that has not run out at the same time.
-    /// </summary>
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(4)]
-    [InlineData(5)]
-    public async Task NoTwoSilosEverMayRunAtOnce(int seed)
-    {
-        var random = new Random(seed);
-        var model = new OwnershipModel(_store, _time, _options, random);
-        await model.CreateAsync();
-        for (var step = 0; step < 10_000; step++)
-        {
-            await model.StepAsync();
-            var able = model.AbleToRun();
-            Assert.True(able.Count <= 1, $"seed {seed}, step {step}: {string.Join(" and ", able)} may run at once");
-        }
-
-        var epochs = _store.History.Select(r => r.Epoch).ToList();
-        Assert.Equal(epochs.Order(), epochs);
-        Assert.True(model.Moves > 50 && model.Takeovers > 5 && model.TakenBack > 2, $"seed {seed}: the run exercised too little: {model.Moves} moves, {model.Takeovers} takeovers, {model.TakenBack} taken back");
-    }
-
     private async Task<Tenure> ClaimedAsync()
     {
         await _store.CreateAsync(Vm, new VmDefinition { MemoryBytes = 1 << 20 }, default);

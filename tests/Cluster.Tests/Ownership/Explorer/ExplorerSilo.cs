@@ -7,7 +7,7 @@ namespace Godwit.Cluster.Tests.Ownership.Explorer;
 /// One silo with the ownership protocol's real code, in the order in which the silo and the engine use it: leases renewed
 /// every third, moves as source and as target, and claims of a VM whose owner is gone.
 /// </summary>
-internal sealed class ExplorerSilo
+internal sealed class ExplorerSilo : IDisposable
 {
     public const string Vm = "vm";
 
@@ -49,12 +49,14 @@ internal sealed class ExplorerSilo
 
     public int MovedIn { get; private set; }
 
-    public void Die()
+    /// <summary>Dies: nothing of it goes on, what it has asked for may still arrive.</summary>
+    public void Dispose()
     {
         Dead = true;
         Machine = null;
         Pump.Kill();
         _death.Cancel();
+        _death.Dispose();
     }
 
     public void Claim() => Begin(ClaimAsync);

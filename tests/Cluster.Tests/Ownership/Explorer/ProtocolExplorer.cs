@@ -55,7 +55,7 @@ internal sealed class ProtocolExplorer
         foreach (var silo in _silos)
         {
             Count(silo);
-            silo.Die();
+            silo.Dispose();
         }
 
         return healed;
@@ -175,7 +175,7 @@ internal sealed class ProtocolExplorer
         {
             case 0:
                 Count(silo);
-                silo.Die();
+                silo.Dispose();
                 _silos[index] = Born();
                 break;
             case 1 or 2:

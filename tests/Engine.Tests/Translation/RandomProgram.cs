@@ -6,7 +6,7 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Godwit.Engine.Tests.Translation;
 
 /// <summary>
-/// Random integer code in a loop: registers of all kinds and sizes, memory with every addressing form around one window,
+/// Random integer and vector code in a loop: registers of all kinds and sizes, memory with every addressing form around one window,
 /// also across pages, the stack, calls and branches, and now and then the flags on the stack, undefined ones included.
 /// It ends in HLT.
 /// </summary>
@@ -21,6 +21,10 @@ internal sealed class RandomProgram(int seed)
     private static readonly AssemblerRegister8[] _byte = [al, cl, dl, bl, bpl, sil, r8b, r9b, r10b, r11b, r12b, r13b, r15b, ah, bh, ch, dh];
 
     private readonly Random _random = new(seed);
+
+    /// <summary>Vector instructions among a hundred: none to most.</summary>
+    private readonly int _vectorShare = seed % 4 * 20;
+    private readonly RandomVectors _vectors = new(new Random(~seed), [.. _wide.Select(register => register.Value)], WindowBytes / 2);
 
     /// <summary>Writes the program: <paramref name="pieces"/> pieces of code, gone through <paramref name="rounds"/> times.</summary>
     public void Write(Assembler a, int pieces, uint rounds)
@@ -83,7 +87,12 @@ internal sealed class RandomProgram(int seed)
 
     private void One(Assembler a)
     {
-        switch (_random.Next(28))
+        if (_random.Next(100) < _vectorShare)
+        {
+            _vectors.Write(a);
+            return;
+        }
+        switch (_random.Next(24))
         {
             case 0: a.mov(Wide(), Wide()); break;
             case 1: a.mov(Half(), _random.Next()); break;
@@ -108,8 +117,7 @@ internal sealed class RandomProgram(int seed)
             case 20: a.movsx(Wide(), __word_ptr[Memory(a)]); break;
             case 21: a.mov(__qword_ptr[Memory(a)], Wide()); break;
             case 22: a.inc(Half()); break;
-            case 23: Rare(a); break;
-            default: Vector(a); break;
+            default: Rare(a); break;
         }
     }
 
@@ -148,26 +156,6 @@ internal sealed class RandomProgram(int seed)
             case 5: a.rol(Wide(), count); break;
             case 6: a.shl(Half(), cl); break;
             case 7: a.shrd(Wide(), Wide(), count); break;
-        }
-    }
-
-    /// <summary>Vector instructions; some aligned operands, and some that the interpreter has.</summary>
-    private void Vector(Assembler a)
-    {
-        switch (_random.Next(12))
-        {
-            case 0: a.movdqu(Xmm(), __xmmword_ptr[Memory(a)]); break;
-            case 1: a.movups(__xmmword_ptr[Memory(a)], Xmm()); break;
-            case 2: a.movdqa(Xmm(), __xmmword_ptr[Aligned()]); break;
-            case 3: a.movaps(__xmmword_ptr[Aligned()], Xmm()); break;
-            case 4: a.movapd(Xmm(), Xmm()); break;
-            case 5: a.pxor(Xmm(), Xmm()); break;
-            case 6: a.paddd(Xmm(), __xmmword_ptr[Aligned()]); break;
-            case 7: a.pcmpeqb(Xmm(), Xmm()); break;
-            case 8: a.pmovmskb(Half(), Xmm()); break;
-            case 9: a.pshufd(Xmm(), Xmm(), (byte)_random.Next(256)); break;
-            case 10: a.punpckhbw(Xmm(), __xmmword_ptr[Aligned()]); break;
-            case 11: a.pmaddwd(Xmm(), Xmm()); break;
         }
     }
 
@@ -215,10 +203,6 @@ internal sealed class RandomProgram(int seed)
                 return _random.Next(2) == 0 ? __[rdi + index * 4 + _random.Next(-200, 200)] : __[index + (int)Window + 0xf80];
         }
     }
-
-    private AssemblerMemoryOperand Aligned() => __[rdi + _random.Next(-0x100, 0x100) * 16];
-
-    private AssemblerRegisterXMM Xmm() => new(Register.XMM0 + _random.Next(16));
 
     private static Register LowOf(AssemblerRegister64 register)
     {

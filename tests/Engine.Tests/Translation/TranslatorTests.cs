@@ -161,7 +161,7 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
 
     private static TestMachine Prepared(int seed, Func<Vcpu, IVcpuBackend> backend)
     {
-        TestMachine machine = new(64, backend: backend);
+        TestMachine machine = new(64, backend: backend, services: new EveryVectorFeature());
         machine.State.Cr4 |= Cr4.OSFXSR;
         byte[] window = new byte[RandomProgram.WindowBytes];
         new Random(seed).NextBytes(window);
@@ -177,6 +177,7 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
         Assert.True(left.Rip == right.Rip && left.Rflags == right.Rflags, $"{what}: RIP {right.Rip:x} RFLAGS {right.Rflags:x}, not {left.Rip:x} and {left.Rflags:x}");
         for (int i = 0; i < 16; i++)
             Assert.True(left.Gpr[i] == right.Gpr[i], $"{what}: register {i} is {right.Gpr[i]:x}, not {left.Gpr[i]:x}");
+        Assert.True(left.Mxcsr == right.Mxcsr, $"{what}: MXCSR is {right.Mxcsr:x}, not {left.Mxcsr:x}");
         fixed (byte* vectors = left.Vector, others = right.Vector)
             Assert.True(new ReadOnlySpan<byte>(vectors, 512).SequenceEqual(new ReadOnlySpan<byte>(others, 512)), $"{what}: vector registers differ");
         Assert.True(Hash(expected.Memory) == Hash(actual.Memory), $"{what}: memory differs");

@@ -1,0 +1,45 @@
+using System.Diagnostics;
+using Godwit.Cli.Guest;
+
+namespace Godwit.Guest.Benchmarks.Machines;
+
+/// <summary>The processes that are measured. Every machine has the same kernel, initramfs, command line and memory.</summary>
+internal static class MachineCommands
+{
+    /// <summary>First argument of this program's own process as a Godwit machine.</summary>
+    public const string RunMachine = "run-machine";
+
+    public const string Qemu = "qemu-system-x86_64";
+
+    private const string Memory = "256";
+
+    /// <summary>A process that runs the agent on its standard input and output.</summary>
+    /// <param name="words">For the guest's init, e.g. godwit.poweroff.</param>
+    public static ProcessStartInfo Create(MachineKind kind, Workshop workshop, string words)
+    {
+        ProcessStartInfo start = kind switch
+        {
+            MachineKind.Native => new ProcessStartInfo(workshop.Agent, [workshop.Busybox, workshop.WorkFolder]),
+            MachineKind.Qemu => new ProcessStartInfo(Qemu, QemuArguments(workshop, words)),
+            _ => new ProcessStartInfo(Environment.ProcessPath!, [.. Self(), RunMachine, .. GodwitArguments(kind, workshop, words)]),
+        };
+        start.RedirectStandardInput = start.RedirectStandardOutput = start.RedirectStandardError = true;
+        return start;
+    }
+
+    private static string[] GodwitArguments(MachineKind kind, Workshop workshop, string words) =>
+    [
+        "--kernel", workshop.Kernel, "--initrd", workshop.Initrd, "--append", $"{LinuxGuest.CommandLine} {words}", "--memory", $"{Memory}M",
+        "--backend", kind == MachineKind.Translator ? "translator" : "interpreter",
+    ];
+
+    private static string[] QemuArguments(Workshop workshop, string words) =>
+    [
+        "-M", "microvm,acpi=on,pit=on,pic=on,rtc=on", "-accel", "tcg", "-cpu", "max,la57=off", "-m", Memory, "-nodefaults", "-display", "none", "-serial", "stdio",
+        "-no-reboot", "-kernel", workshop.Kernel, "-initrd", workshop.Initrd, "-append", $"{LinuxGuest.CommandLine} {words}",
+    ];
+
+    // `dotnet X.dll` is not X: the runtime's host needs the assembly named.
+    private static string[] Self() =>
+        Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(MachineCommands).Assembly.Location] : [];
+}

@@ -86,7 +86,11 @@ public sealed record MachineStatus(
     long ConsoleEnd,
     ulong RetiredInstructions,
     ulong GuestNanoseconds,
-    long Epoch);
+    long Epoch)
+{
+    /// <summary>How long the vCPUs have wanted the host's CPU on this host, in nanoseconds: executing, or waiting for a core; not halted.</summary>
+    public ulong BusyNanoseconds { get; init; }
+}
 
 /// <param name="Offset">Absolute offset of the first byte.</param>
 /// <param name="Ended">No further byte will come: the machine has ended.</param>

@@ -252,7 +252,10 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
             machine.Console.Length,
             usage.RetiredInstructions,
             usage.GuestNanoseconds,
-            _permit.Epoch);
+            _permit.Epoch)
+        {
+            BusyNanoseconds = usage.BusyNanoseconds,
+        };
     }
 
     private VirtualMachine Machine() => _machine ?? throw new MachineException("the machine has ended");

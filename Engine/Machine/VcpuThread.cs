@@ -54,6 +54,7 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
     private bool _finished;
     private bool _inside;
     private long _insideEpoch;
+    private long _busyTicks;
 
     public VcpuThread(string name, Vcpu vcpu, IVcpuBackend backend, TimerQueue timers, IMachineClock clock, RunPermit permit, IVcpuObserver observer)
     {
@@ -66,6 +67,9 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
         _thread = new Thread(Main) { Name = name, IsBackground = true };
         _thread.Start();
     }
+
+    /// <summary>How long guest code has been executed, or waited for a core, in nanoseconds. Any thread.</summary>
+    public ulong BusyNanoseconds => (ulong)Stopwatch.GetElapsedTime(0, Volatile.Read(ref _busyTicks)).TotalNanoseconds;
 
     /// <summary>Runs an action on the thread at a safe point; faulted when the thread has finished.</summary>
     public Task PostAsync(Action action)
@@ -204,7 +208,10 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
             SleepUntil(deadline);
             return;
         }
-        switch (_backend.Run(Budget(deadline)))
+        long entered = Stopwatch.GetTimestamp();
+        VcpuExit left = _backend.Run(Budget(deadline));
+        Volatile.Write(ref _busyTicks, _busyTicks + (Stopwatch.GetTimestamp() - entered));
+        switch (left)
         {
             case VcpuExit.Interrupted:
             case VcpuExit.Parked:

@@ -90,7 +90,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         get
         {
             lock (_release)
-                return _released ? default : new MachineUsage(Memory.ResidentBytes, _vcpu.State.RetiredInstructions, _clock.Nanoseconds);
+                return _released ? default : new MachineUsage(Memory.ResidentBytes, _vcpu.State.RetiredInstructions, _clock.Nanoseconds, _thread.BusyNanoseconds);
         }
     }
 
@@ -269,7 +269,8 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
 /// <param name="ResidentBytes">Bytes of RAM that have been touched.</param>
 /// <param name="RetiredInstructions">Guest instructions since boot.</param>
 /// <param name="GuestNanoseconds">Guest time.</param>
-public readonly record struct MachineUsage(long ResidentBytes, ulong RetiredInstructions, ulong GuestNanoseconds);
+/// <param name="BusyNanoseconds">Host time in which a vCPU was not halted.</param>
+public readonly record struct MachineUsage(long ResidentBytes, ulong RetiredInstructions, ulong GuestNanoseconds, ulong BusyNanoseconds);
 
 /// <summary>Saved guest time. Keys are append-only.</summary>
 [MessagePackObject]

@@ -38,6 +38,10 @@ public sealed record HostInfo
     /// <summary>VMs with a migration out of here under way.</summary>
     [Id(8)]
     public IReadOnlyList<string> Leaving { get; init; } = [];
+
+    /// <summary>Null from a silo of protocol 1.</summary>
+    [Id(9)]
+    public HostOffer? Offer { get; init; }
 }
 
 /// <summary>A machine that a silo holds.</summary>
@@ -59,6 +63,20 @@ public sealed record HostedVmInfo
 
     [Id(4)]
     public required long ResidentBytes { get; init; }
+
+    [Id(5)]
+    public int Vcpus { get; init; } = 1;
+
+    /// <summary>CPU level that it was made with.</summary>
+    [Id(6)]
+    public int CpuLevel { get; init; } = 1;
+
+    /// <summary>vCPUs of it that are busy, measured over some seconds.</summary>
+    [Id(7)]
+    public double Load { get; init; }
+
+    [Id(8)]
+    public PlacementConstraints? Constraints { get; init; }
 }
 
 /// <summary>A live silo as <c>silo list</c> prints it.</summary>

@@ -21,6 +21,10 @@ public sealed record IncomingRequest
 
     [Id(4)]
     public required string SourceName { get; init; }
+
+    /// <summary>vCPUs that it keeps busy at the source, so that the target counts with it from now on.</summary>
+    [Id(5)]
+    public double Load { get; init; }
 }
 
 /// <summary>Where to send it.</summary>

@@ -52,4 +52,8 @@ public sealed record VmDefinition
     /// <summary>The kernel's command line or the built-in guest's parameters; at most 2047 characters.</summary>
     [Id(7)]
     public string CommandLine { get; init; } = "";
+
+    /// <summary>Where it may run; null: anywhere.</summary>
+    [Id(8)]
+    public PlacementConstraints? Constraints { get; init; }
 }

@@ -1,5 +1,6 @@
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Placement;
 using Orleans.Runtime;
 
 namespace Godwit.Grains.Hosts;
@@ -89,8 +90,8 @@ public sealed class SiloDirectory
         return [.. answers.OfType<HostInfo>()];
     }
 
-    /// <summary>The live silo that takes VMs and has most free memory; throws <see cref="ClusterException"/> where none has room.</summary>
-    public async Task<SiloRef> ChooseAsync(long memoryBytes, string? except)
+    /// <summary>The live silo that the policy chooses for a VM; throws <see cref="ClusterException"/> with what each is short of where none can take it.</summary>
+    public async Task<SiloRef> ChooseAsync(VmDemand vm, string? except)
     {
         var hosts = (await HostsAsync()).Where(h => h.Address != except).ToList();
         if (hosts.Count == 0)
@@ -98,16 +99,9 @@ public sealed class SiloDirectory
             throw new ClusterException(ClusterError.NoRoom, except is null ? "No live silo answers." : "There is no other live silo to move to.");
         }
 
-        var serving = Serving(hosts);
-        var best = serving.MaxBy(h => h.MemoryCapacity - h.MemoryReserved)!;
-        var free = best.MemoryCapacity - best.MemoryReserved;
-        if (free >= memoryBytes)
-        {
-            return new SiloRef(best.Name, best.Address);
-        }
-
-        var skipped = serving.Count < hosts.Count ? $" ({Skipped(hosts)})" : "";
-        throw new ClusterException(ClusterError.NoRoom, $"No silo has room for {MemorySize.Format(memoryBytes)}: the most that is free is {MemorySize.Format(free)}, on {best.Name}{skipped}.");
+        _ = Serving(hosts);
+        var chosen = PlacementPolicy.Choose(vm, [.. hosts.Select(SiloRoom.Of)]);
+        return new SiloRef(chosen.Name, chosen.Address);
     }
 
     private static string Skipped(IReadOnlyList<HostInfo> hosts) =>

@@ -15,6 +15,11 @@ internal static class SiloCommand
 {
     private const int PortAttempts = 3;
 
+    private const int MaxLabels = 64;
+
+    /// <summary>Guests are idle most of the time; this bounds what threads and interrupts cost, not what runs at once.</summary>
+    private const int VcpusPerCore = 64;
+
     public static Command Create(Func<string, MachineSpec, BackendKind, IMachine> machines, string storeExecutable)
     {
         var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
@@ -23,6 +28,8 @@ internal static class SiloCommand
         var gatewayPort = new Option<int>("--gateway-port") { Description = "Port for clients (default: a free one)", HelpName = "P" };
         var dataPort = new Option<int>("--data-port") { Description = "Port for migrations (default: a free one)", HelpName = "P" };
         var memory = new Option<string?>("--memory") { Description = "Guest memory this silo may hold, e.g. 4G (default: three quarters of this machine's)", HelpName = "CAP" };
+        var vcpus = new Option<int>("--vcpus") { Description = $"vCPUs that this silo may hold (default: {VcpusPerCore} for each core)", HelpName = "N", DefaultValueFactory = _ => VcpusPerCore * Environment.ProcessorCount };
+        var label = new Option<string[]>("--label") { Description = "A label that VMs can require, e.g. zone=a; may be given again", HelpName = "KEY=VALUE" };
         var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 10 };
         var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
         var drain = new Option<double>("--drain-timeout") { Description = "Seconds that moving the guests to other silos may take when this one is told to stop; 0: stop them at once", HelpName = "S", DefaultValueFactory = _ => 60 };
@@ -33,6 +40,7 @@ internal static class SiloCommand
             port.Validators.Add(PortRule.Check);
         }
 
+        vcpus.Validators.Add(r => CountRule(r, 1, 100_000));
         lease.Validators.Add(r => SecondsRule(r, 0.5, 600));
         detection.Validators.Add(r => SecondsRule(r, 1, 600));
         drain.Validators.Add(r => SecondsRule(r, 0, 86400));
@@ -46,7 +54,7 @@ internal static class SiloCommand
               godwit silo --store 10.0.0.5:6379 --name c
               godwit silo --drain-timeout 300
             """)
-        { store, name, siloPort, gatewayPort, dataPort, memory, lease, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
@@ -60,6 +68,11 @@ internal static class SiloCommand
                     GatewayPort = parsed.GetValue(gatewayPort),
                     DataPort = parsed.GetValue(dataPort),
                     MemoryBytes = RequireMemory(parsed.GetValue(memory)),
+                    Features = new SiloFeatures(
+                        parsed.GetValue(vcpus),
+                        parsed.GetValue(backend).ToString().ToLowerInvariant(),
+                        [.. MachineSpecs.CpuLevels.Select(level => (int)level)],
+                        RequireLabels(parsed.GetValue(label) ?? [])),
                     Token = folder.Token(),
                     Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),
                     FailureDetection = TimeSpan.FromSeconds(parsed.GetValue(detection)),
@@ -139,6 +152,11 @@ internal static class SiloCommand
             ? name
             : throw new ArgumentException($"\"{name}\" is not a silo name: use 1 to 63 letters, digits, '-', '_' and '.'.");
 
+    private static IReadOnlyDictionary<string, string> RequireLabels(string[] given) =>
+        given.Length > MaxLabels ? throw new ArgumentException($"A silo has at most {MaxLabels} labels.")
+        : PlacementLabel.TryParse(given, out var labels, out var problem) ? labels
+        : throw new ArgumentException(problem);
+
     private static long RequireMemory(string? text)
     {
         if (text is null)
@@ -149,6 +167,14 @@ internal static class SiloCommand
         return MemorySize.TryParse(text, out var bytes) && bytes > 0
             ? bytes
             : throw new ArgumentException($"\"{text}\" is not an amount of memory: write 512M or 4G, say.");
+    }
+
+    private static void CountRule(System.CommandLine.Parsing.OptionResult result, int least, int most)
+    {
+        if (result.GetValueOrDefault<int>() is var count && !(count >= least && count <= most))
+        {
+            result.AddError($"{result.Option.Name} takes {least} to {most}.");
+        }
     }
 
     private static void SecondsRule(System.CommandLine.Parsing.OptionResult result, double least, double most)

@@ -3,6 +3,7 @@ using Godwit.Grains.Hosts;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Vms;
+using Godwit.Grains.Placement;
 using Godwit.Silo.Machines;
 using Godwit.Silo.Migrations;
 
@@ -137,7 +138,7 @@ internal sealed class DrainRun
         SiloRef target;
         try
         {
-            target = await _silos.ChooseAsync(vm.Definition.MemoryBytes, _silo.Address);
+            target = await _silos.ChooseAsync(VmDemand.Of(vm.Name, vm.Definition, vm.Load), _silo.Address);
         }
         catch (ClusterException e)
         {

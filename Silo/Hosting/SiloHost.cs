@@ -86,7 +86,7 @@ public static class SiloHost
         services.AddSingleton<IOwnershipStore, RedisOwnershipStore>();
         services.AddSingleton<IImageStore, RedisImageStore>();
         services.AddSingleton<SiloDirectory>();
-        services.AddSingleton(new MemoryLedger(settings.Name, settings.MemoryBytes));
+        services.AddSingleton(new CapacityLedger(settings.Name, settings.MemoryBytes, settings.Features));
         services.AddSingleton<HostedVms>();
         services.AddSingleton<Admission>();
         services.AddSingleton<VmEndings>();
@@ -115,6 +115,7 @@ public static class SiloHost
         // Hosted services stop in reverse: no drain any more, and leases are kept until the machines have stopped.
         services.AddHostedService<LeaseKeeper>();
         services.AddHostedService<EngineWarmUpService>();
+        services.AddHostedService<LoadMeter>();
         services.AddHostedService(p => p.GetRequiredService<VmHost>());
         services.AddHostedService(p => p.GetRequiredService<SiloDrains>());
         services.AddPlacementDirector<HostPlacement, HostPlacementDirector>();

@@ -1,3 +1,5 @@
+using Godwit.Silo.Machines;
+
 namespace Godwit.Silo.Hosting;
 
 /// <summary>What one silo process is told on its command line.</summary>
@@ -20,6 +22,9 @@ public sealed record SiloSettings
 
     /// <summary>Guest memory that this silo may hold, in bytes.</summary>
     public required long MemoryBytes { get; init; }
+
+    /// <summary>What it has for guests besides memory.</summary>
+    public required SiloFeatures Features { get; init; }
 
     /// <summary>The cluster's secret, 32 bytes.</summary>
     public required byte[] Token { get; init; }

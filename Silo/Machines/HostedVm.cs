@@ -14,7 +14,7 @@ internal sealed class HostedVm : IAsyncDisposable
     private readonly CancellationTokenSource _gone = new();
     private readonly TaskCompletionSource _served = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly SemaphoreSlim _input = new(1);
-    private readonly MemoryReservation _memory;
+    private readonly CapacityReservation _reserved;
     private readonly RunLog _log;
     private Task _events = Task.CompletedTask;
     private ConsoleChunk? _keptConsole;
@@ -22,12 +22,12 @@ internal sealed class HostedVm : IAsyncDisposable
     private int _ending;
     private int _disposed;
 
-    public HostedVm(string name, VmDefinition definition, IMachine machine, MemoryReservation memory, RunLog log)
+    public HostedVm(string name, VmDefinition definition, IMachine machine, CapacityReservation reserved, RunLog log)
     {
         Name = name;
         Definition = definition;
         Machine = machine;
-        _memory = memory;
+        _reserved = reserved;
         _log = log;
     }
 
@@ -36,6 +36,13 @@ internal sealed class HostedVm : IAsyncDisposable
     public VmDefinition Definition { get; }
 
     public IMachine Machine { get; }
+
+    /// <summary>vCPUs of it that are busy, as the <see cref="LoadMeter"/> has it.</summary>
+    public double Load
+    {
+        get => _reserved.Load;
+        set => _reserved.Load = value;
+    }
 
     /// <summary>Null until it is claimed, or committed here by a migration.</summary>
     public Tenure? Tenure { get; set; }
@@ -127,7 +134,7 @@ internal sealed class HostedVm : IAsyncDisposable
         _keptConsole = await ReadWholeConsoleAsync();
         await Machine.StopAsync(_gone.Token);
         Ended = true;
-        _memory.Dispose();
+        _reserved.Dispose();
     }
 
     /// <summary>Console bytes from an offset on, of the machine or of what is left of it.</summary>
@@ -152,7 +159,7 @@ internal sealed class HostedVm : IAsyncDisposable
 
         await _gone.CancelAsync();
         await Machine.DisposeAsync();
-        _memory.Dispose();
+        _reserved.Dispose();
 
         // The machine's end closes its events: what it did last is recorded before anyone is told that it is gone.
         await _events;

@@ -16,14 +16,14 @@ internal sealed class HostedVms
     private readonly Func<string, MachineSpec, IMachine> _factory;
     private readonly SiloIdentity _silo;
 
-    public HostedVms(Func<string, MachineSpec, IMachine> factory, SiloIdentity silo, MemoryLedger memory)
+    public HostedVms(Func<string, MachineSpec, IMachine> factory, SiloIdentity silo, CapacityLedger capacity)
     {
         _factory = factory;
         _silo = silo;
-        Memory = memory;
+        Capacity = capacity;
     }
 
-    public MemoryLedger Memory { get; }
+    public CapacityLedger Capacity { get; }
 
     public IEnumerable<HostedVm> All => _vms.Values;
 
@@ -39,8 +39,8 @@ internal sealed class HostedVms
             : throw new ClusterException(ClusterError.Moved, $"VM \"{vm}\" is not on silo {_silo.Name}.");
 
     /// <summary>A new, empty machine with memory set aside for it; not yet in the registry.</summary>
-    public HostedVm Build(string vm, VmDefinition definition, MemoryReservation memory) =>
-        new(vm, definition, _factory(vm, EngineSpecs.ToSpec(definition)), memory, LogOf(vm));
+    public HostedVm Build(string vm, VmDefinition definition, CapacityReservation reserved) =>
+        new(vm, definition, _factory(vm, EngineSpecs.ToSpec(definition)), reserved, LogOf(vm));
 
     /// <summary>False where there is one of that name already.</summary>
     public bool TryAdd(HostedVm vm) => _vms.TryAdd(vm.Name, vm);

@@ -72,12 +72,13 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         Name = _silo.Name,
         Address = _silo.Address,
         DataEndpoint = _dataPlane.Find() ?? "",
-        MemoryCapacity = _vms.Memory.Capacity,
-        MemoryReserved = _vms.Memory.Reserved,
+        MemoryCapacity = _vms.Capacity.MemoryCapacity,
+        MemoryReserved = _vms.Capacity.MemoryReserved,
         Vms = await Task.WhenAll(_vms.All.OrderBy(v => v.Name, StringComparer.Ordinal).Select(DescribeAsync)),
         ProcessId = Environment.ProcessId,
         Duty = _admission.Duty,
         Leaving = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Name)],
+        Offer = _vms.Capacity.Offer(),
     };
 
     public Task StartVmAsync(string vm) => Refusable(vm, () => _lifecycle.StartAsync(vm, _closing.Token));
@@ -269,6 +270,10 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
             Epoch = vm.Tenure?.Epoch ?? 0,
             MemoryBytes = vm.Definition.MemoryBytes,
             ResidentBytes = status?.ResidentBytes ?? 0,
+            Vcpus = vm.Definition.VcpuCount,
+            CpuLevel = vm.Definition.CpuLevel,
+            Load = vm.Load,
+            Constraints = vm.Definition.Constraints,
         };
     }
 

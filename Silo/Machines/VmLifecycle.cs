@@ -3,6 +3,7 @@ using Godwit.Grains.Images;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Ownership;
+using Godwit.Grains.Placement;
 using Microsoft.Extensions.Options;
 
 namespace Godwit.Silo.Machines;
@@ -106,7 +107,7 @@ internal sealed class VmLifecycle
             await _vms.DropAsync(old);
         }
 
-        var vm = _vms.Build(name, definition, _vms.Memory.Reserve(definition.MemoryBytes));
+        var vm = _vms.Build(name, definition, _vms.Capacity.Reserve(VmDemand.Of(name, definition)));
         try
         {
             await build(vm);

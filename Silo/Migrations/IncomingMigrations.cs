@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Ownership;
+using Godwit.Grains.Placement;
 using Godwit.Silo.Machines;
 using Microsoft.Extensions.Options;
 
@@ -36,10 +37,10 @@ internal sealed partial class IncomingMigrations : IDisposable
         _log = log;
     }
 
-    /// <summary>Sets memory aside and waits for the data connection, for a while. Throws <see cref="ClusterException"/> where there is no room.</summary>
+    /// <summary>Sets room aside and waits for the data connection, for a while. Throws <see cref="ClusterException"/> where there is no room.</summary>
     public void Expect(IncomingRequest request)
     {
-        var attempt = new IncomingMigration(request, _vms.Memory.Reserve(request.Definition.MemoryBytes), () => Interlocked.Decrement(ref _open));
+        var attempt = new IncomingMigration(request, _vms.Capacity.Reserve(VmDemand.Of(request.Vm, request.Definition, request.Load)), () => Interlocked.Decrement(ref _open));
         Interlocked.Increment(ref _open);
         _expected[request.Attempt] = attempt;
         attempt.ExpireAfter(_patience, _time, () => Cancel(request.Attempt));
@@ -199,14 +200,14 @@ internal sealed partial class IncomingMigrations : IDisposable
 /// <summary>One promised migration: its memory is set aside until it is taken or given up.</summary>
 internal sealed class IncomingMigration : IDisposable
 {
-    private readonly MemoryReservation _memory;
+    private readonly CapacityReservation _memory;
     private readonly Action _over;
     private ITimer? _expiry;
     private bool _handedOver;
     private int _disposed;
 
     /// <param name="over">Called once, when it has come, failed or been given up.</param>
-    public IncomingMigration(IncomingRequest request, MemoryReservation memory, Action over)
+    public IncomingMigration(IncomingRequest request, CapacityReservation memory, Action over)
     {
         Request = request;
         _memory = memory;
@@ -221,7 +222,7 @@ internal sealed class IncomingMigration : IDisposable
     public void Taken() => _expiry?.Dispose();
 
     /// <summary>The memory belongs to the machine from now on.</summary>
-    public MemoryReservation HandOverMemory()
+    public CapacityReservation HandOverMemory()
     {
         _handedOver = true;
         return _memory;

@@ -67,6 +67,7 @@ internal sealed partial class OutgoingMigrations : IDisposable
             SourceAddress = _silo.Address,
             SourceName = _silo.Name,
             Definition = vm.Definition,
+            Load = vm.Load,
         });
         var ticket = new MigrationTicket
         {

@@ -107,7 +107,7 @@ public sealed class BadInputTests(TwoSilos cluster)
         var big = await RunningAsync("b", 900L << 20);
         var vm = await RunningAsync("a", 200L << 20);
 
-        await RefusedAsync(ClusterError.NoRoom, "Silo b has no room for 200 MiB", () => vm.MigrateAsync(new MigrationRequest { Target = "b" }));
+        await RefusedAsync(ClusterError.NoRoom, "(200 MiB, 1 vCPU): it lacks memory (124 MiB of 1 GiB free).", () => vm.MigrateAsync(new MigrationRequest { Target = "b" }));
         await RefusedAsync(ClusterError.NoRoom, "No silo has room", () => vm.MigrateAsync(new MigrationRequest()));
 
         Assert.Equal((VmState.Running, "a"), ((await vm.ShowAsync()).State, (await vm.ShowAsync()).Silo));
@@ -122,7 +122,7 @@ public sealed class BadInputTests(TwoSilos cluster)
         var vm = cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small with { MemoryBytes = 200 << 20 });
 
-        await RefusedAsync(ClusterError.NoRoom, "no room", () => vm.StartAsync("b"));
+        await RefusedAsync(ClusterError.NoRoom, "it lacks memory (124 MiB of 1 GiB free).", () => vm.StartAsync("b"));
 
         Assert.Equal(VmState.Stopped, (await vm.ShowAsync()).State);
         await vm.DeleteAsync();

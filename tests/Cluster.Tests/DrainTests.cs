@@ -70,7 +70,7 @@ public sealed class DrainTests(TwoSilos cluster)
         Assert.Single(errors.Trim().Split('\n'));
         var lines = output.Split('\n');
         Assert.Single(lines, l => l.StartsWith($"VM {paused.Name} stays: it is paused", StringComparison.Ordinal));
-        Assert.Single(lines, l => l.StartsWith($"VM {large.Name} stays: No silo has room for 1.5 GiB", StringComparison.Ordinal));
+        Assert.Single(lines, l => l.StartsWith($"VM {large.Name} stays: No silo has room for VM \"{large.Name}\" (1.5 GiB, 1 vCPU): a lacks memory ", StringComparison.Ordinal));
         Assert.Single(lines, l => l.StartsWith($"VM {small.Name} runs on silo ", StringComparison.Ordinal));
         Assert.Equal((VmState.Running, name), await WhereAsync(large));
         Assert.Equal((VmState.Paused, name), await WhereAsync(paused));

@@ -17,6 +17,10 @@ internal static class VmCreate
     private static readonly Option<int> _cpus = new("--cpus") { Description = "Virtual CPUs", DefaultValueFactory = _ => 1 };
     private static readonly Option<string> _clock = new("--clock") { Description = "Guest time: the host's clock, or retired instructions", DefaultValueFactory = _ => "host" };
 
+    private static readonly Option<string[]> _require = new("--require") { Description = "A label that its silo must have; may be given again", HelpName = "KEY=VALUE" };
+    private static readonly Option<string[]> _apart = new("--anti-affinity") { Description = "A group of which a silo holds one VM at most; may be given again", HelpName = "GROUP" };
+    private static readonly Option<string?> _on = new("--on") { Description = "The only silo on which it may run", HelpName = "SILO" };
+
     public static Command Create()
     {
         _clock.AcceptOnlyFromAmong("host", "icount");
@@ -26,8 +30,9 @@ internal static class VmCreate
             Examples:
               godwit vm create web --memory 256M --kernel bzImage --initrd initrd.img --append "console=ttyS0"
               godwit vm create probe                 (the built-in guest, 256 MiB)
+              godwit vm create db-1 --require disk=ssd --anti-affinity db
             """)
-        { ClusterOptions.VmName, _memory, _kernel, _initrd, _append, _cpus, _clock };
+        { ClusterOptions.VmName, _memory, _kernel, _initrd, _append, _cpus, _clock, _require, _apart, _on };
         ClusterOptions.SetAction(command, RunAsync);
         return command;
     }
@@ -49,6 +54,7 @@ internal static class VmCreate
             Clock = parsed.GetValue(_clock) == "icount" ? VmClock.InstructionCount : VmClock.Host,
             Boot = kernel is null ? VmBoot.Builtin : BootImage.Detect(parsed.GetValue(_kernel)!.ToString(), kernel),
             CommandLine = parsed.GetValue(_append)!,
+            Constraints = Constraints(parsed),
         };
         definition = definition with
         {
@@ -57,5 +63,17 @@ internal static class VmCreate
         };
         await vm.CreateAsync(definition, cancellation);
         output.Result(new { vm = vm.Name, definition }, $"VM {vm.Name} created with {MemorySize.Format(memory)}; start it with \"godwit vm start {vm.Name}\".");
+    }
+
+    private static PlacementConstraints? Constraints(ParseResult parsed)
+    {
+        if (!PlacementLabel.TryParse(parsed.GetValue(_require) ?? [], out var labels, out var problem))
+        {
+            throw new UsageException($"--require: {problem}");
+        }
+
+        var apart = parsed.GetValue(_apart) ?? [];
+        var on = parsed.GetValue(_on);
+        return labels.Count == 0 && apart.Length == 0 && on is null ? null : new PlacementConstraints { Labels = labels, AntiAffinity = apart, Silo = on };
     }
 }

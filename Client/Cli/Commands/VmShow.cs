@@ -38,6 +38,11 @@ internal static class VmShow
             yield return ["command line", info.Definition.CommandLine];
         }
 
+        if (info.Definition.Constraints is { } constraints)
+        {
+            yield return ["runs where", Placement(constraints)];
+        }
+
         if (info.Figures is { } figures)
         {
             yield return ["touched memory", MemorySize.Format(figures.ResidentBytes)];
@@ -50,5 +55,16 @@ internal static class VmShow
         {
             yield return ["last migration", $"{migration.SourceName} to {migration.TargetName}"];
         }
+    }
+
+    private static string Placement(PlacementConstraints constraints)
+    {
+        string[] parts =
+        [
+            .. constraints.Labels.Select(l => $"label {l.Key}={l.Value}"),
+            .. constraints.AntiAffinity.Select(g => $"apart from others of group {g}"),
+            .. constraints.Silo is { } only ? [$"on silo {only} only"] : Array.Empty<string>(),
+        ];
+        return string.Join(", ", parts);
     }
 }

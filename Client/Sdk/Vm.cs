@@ -30,7 +30,7 @@ public sealed class Vm
     public Task CreateAsync(VmDefinition definition, CancellationToken cancellation = default) =>
         Calls.OnceAsync(g => Grain(g).Create(definition), cancellation);
 
-    /// <summary>Boots the VM on a silo (name or address; null: the one with most free memory).</summary>
+    /// <summary>Boots the VM on a silo (name or address; null: the one that placement chooses).</summary>
     public Task<VmInfo> StartAsync(string? silo = null, CancellationToken cancellation = default) =>
         Calls.OnceAsync(g => Grain(g).Start(silo), cancellation);
 
@@ -106,7 +106,7 @@ public sealed class Vm
         }
     }
 
-    /// <summary>Brings the stopped VM up from a snapshot, paused, on a silo (null: the one with most free memory).</summary>
+    /// <summary>Brings the stopped VM up from a snapshot, paused, on a silo (null: the one that placement chooses).</summary>
     public async Task RestoreAsync(Stream snapshot, string? silo = null, IProgress<long>? uploaded = null, CancellationToken cancellation = default)
     {
         var place = await Calls.OnceAsync(g => Grain(g).PlaceRestore(silo), cancellation);

@@ -12,7 +12,7 @@ public interface IVmGrain : IGrainWithStringKey
     [Alias("Create"), ResponseTimeout(CallLimits.Command)]
     Task Create(VmDefinition definition);
 
-    /// <summary>Boots the VM on a silo (name or address; null: the one with most free memory). Also takes a lost VM over, once its old lease has run out.</summary>
+    /// <summary>Boots the VM on a silo (name or address; null: the one that placement chooses). Also takes a lost VM over, once its old lease has run out.</summary>
     [Alias("Start"), ResponseTimeout(CallLimits.Command)]
     Task<VmInfo> Start(string? silo);
 

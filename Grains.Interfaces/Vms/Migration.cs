@@ -4,7 +4,7 @@ namespace Godwit.Grains.Interfaces.Vms;
 [GenerateSerializer, Alias("Godwit.MigrationRequest"), Immutable]
 public sealed record MigrationRequest
 {
-    /// <summary>Name or address of the silo to move to; null: the silo with most free memory.</summary>
+    /// <summary>Name or address of the silo to move to; null: the one that placement chooses.</summary>
     [Id(0)]
     public string? Target { get; init; }
 

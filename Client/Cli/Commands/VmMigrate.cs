@@ -9,7 +9,7 @@ namespace Godwit.Cli.Commands;
 /// <summary><c>godwit vm migrate</c>: starts, watches or cancels a migration; only --cancel ends one.</summary>
 internal static class VmMigrate
 {
-    private static readonly Option<string?> _to = new("--to") { Description = "The silo to move to (default: the other one with most free memory)", HelpName = "SILO" };
+    private static readonly Option<string?> _to = new("--to") { Description = "The silo to move to (default: the other one that placement chooses)", HelpName = "SILO" };
     private static readonly Option<int> _maxBlackout = new("--max-blackout") { Description = "Stop the guest when the predicted pause is below this many milliseconds", DefaultValueFactory = _ => 50 };
     private static readonly Option<int> _maxRounds = new("--max-rounds") { Description = "Copy rounds after which the guest is stopped whatever is left", DefaultValueFactory = _ => 30 };
     private static readonly Option<string> _verify = new("--verify") { Description = "full: also hash all RAM on both sides while stopped", DefaultValueFactory = _ => "pages" };

@@ -9,7 +9,7 @@ namespace Godwit.Cli.Commands;
 internal static class VmRestore
 {
     private static readonly Argument<FileInfo> _file = new("FILE") { Description = "The snapshot" };
-    private static readonly Option<string?> _on = new("--on") { Description = "The silo to restore on (default: the one with most free memory)", HelpName = "SILO" };
+    private static readonly Option<string?> _on = new("--on") { Description = "The silo to restore on (default: the one that placement chooses)", HelpName = "SILO" };
     private static readonly Option<bool> _resume = new("--resume") { Description = "Let it run at once" };
 
     public static Command Create()

@@ -5,7 +5,7 @@ namespace Godwit.Cli.Commands;
 /// <summary><c>godwit vm start</c></summary>
 internal static class VmStart
 {
-    private static readonly Option<string?> _on = new("--on") { Description = "The silo to start on (default: the one with most free memory)", HelpName = "SILO" };
+    private static readonly Option<string?> _on = new("--on") { Description = "The silo to start on (default: the one that placement chooses)", HelpName = "SILO" };
 
     public static Command Create()
     {

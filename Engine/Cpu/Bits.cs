@@ -26,6 +26,21 @@ public static class Cr4
     public const ulong FSGSBASE = 1 << 16, PCIDE = 1 << 17, OSXSAVE = 1 << 18, SMEP = 1 << 20, SMAP = 1 << 21;
 }
 
+/// <summary>XCR0 bits, which are also XSAVE's state components, and the areas that these take (Intel SDM 1, 13.1 and 13.4).</summary>
+public static class Xcr0
+{
+    public const ulong X87 = 1 << 0, Sse = 1 << 1, Avx = 1 << 2;
+
+    /// <summary>The FXSAVE image, then the header; the upper halves of the YMM registers follow in either format.</summary>
+    public const int HeaderOffset = 512, AvxOffset = 576, AvxSize = 256;
+
+    /// <summary>Bytes of an area with some components, in the standard and, as there is only one component behind the header, in the compacted format.</summary>
+    public static uint AreaSize(ulong components) => (components & Avx) != 0 ? (uint)(AvxOffset + AvxSize) : AvxOffset;
+
+    /// <summary>Whether XCR0 can hold a value: x87 always on, AVX only with SSE.</summary>
+    public static bool IsValid(ulong value) => (value & X87) != 0 && (value & (Sse | Avx)) != Avx && (value & ~(X87 | Sse | Avx)) == 0;
+}
+
 /// <summary>EFER bits (AMD APM 2, 3.1.7).</summary>
 public static class Efer
 {

@@ -26,7 +26,7 @@ internal static class VcpuStateValidation
         Require((state.Rflags & ~(RflagsKnown | Rflags.Reserved1)) == 0 && (state.Rflags & Rflags.Reserved1) != 0, nameof(state.Rflags), state.Rflags);
         Require(state.Dr6 >> 32 == 0, nameof(state.Dr6), state.Dr6);
         Require(state.Dr7 >> 32 == 0, nameof(state.Dr7), state.Dr7);
-        Require((state.Xcr0 & ~7ul) == 0 && (state.Xcr0 & 1) != 0, nameof(state.Xcr0), state.Xcr0);
+        Require(Xcr0.IsValid(state.Xcr0), nameof(state.Xcr0), state.Xcr0);
         Require(Msrs.IsPat(state.Pat), nameof(state.Pat), state.Pat);
         Require(Msrs.IsMtrrDefault(state.MtrrDefaultType), nameof(state.MtrrDefaultType), state.MtrrDefaultType);
         Require((state.SpecControl & ~7ul) == 0, nameof(state.SpecControl), state.SpecControl);

@@ -83,7 +83,8 @@ internal sealed unsafe class BlockDecoder
         return block;
     }
 
-    private Decoder New(int bitness) => Decoder.Create(bitness, _bytes, DecoderOptions.AMD);
+    private Decoder New(int bitness) =>
+        Decoder.Create(bitness, _bytes, _features.HasFlagMoves64 ? DecoderOptions.AMD : DecoderOptions.AMD | DecoderOptions.NoLahfSahf64);
 
     /// <summary>Takes the bytes at the block's start, as many as lie in the page.</summary>
     private bool Fetch(ulong physical, int count)

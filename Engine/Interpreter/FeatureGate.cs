@@ -12,12 +12,13 @@ internal sealed class FeatureGate
 {
     private enum Output
     {
+        Eax,
         Ebx,
         Ecx,
         Edx,
     }
 
-    /// <summary>CPUID leaf, register and bit of each feature (Intel SDM 2A, CPUID; AMD APM 3, appendix E). Features not listed are in every 64-bit processor.</summary>
+    /// <summary>CPUID leaf, register and bit of each feature; of leaf 0xD the second subleaf (Intel SDM 2A, CPUID; AMD APM 3, appendix E). Features not listed are in every 64-bit processor.</summary>
     private static readonly FrozenDictionary<CpuidFeature, (uint Leaf, Output Register, int Bit)> _bits = new Dictionary<CpuidFeature, (uint, Output, int)>
     {
         [CpuidFeature.SSE3] = (1, Output.Ecx, 0),
@@ -62,6 +63,9 @@ internal sealed class FeatureGate
         [CpuidFeature.MOVDIR64B] = (7, Output.Ecx, 28),
         [CpuidFeature.ENQCMD] = (7, Output.Ecx, 29),
         [CpuidFeature.SERIALIZE] = (7, Output.Edx, 14),
+        [CpuidFeature.XSAVEOPT] = (CpuidModel.StateLeaf, Output.Eax, 0),
+        [CpuidFeature.XSAVEC] = (CpuidModel.StateLeaf, Output.Eax, 1),
+        [CpuidFeature.XSAVES] = (CpuidModel.StateLeaf, Output.Eax, 3),
         [CpuidFeature.LZCNT] = (0x8000_0001, Output.Ecx, 5),
         [CpuidFeature.SSE4A] = (0x8000_0001, Output.Ecx, 6),
         [CpuidFeature.XOP] = (0x8000_0001, Output.Ecx, 11),
@@ -91,16 +95,21 @@ internal sealed class FeatureGate
     {
         foreach ((CpuidFeature feature, (uint leaf, Output register, int bit)) in _bits)
         {
-            CpuidResult result = cpuid(leaf & 0x8000_0000, 0).Eax >= leaf ? cpuid(leaf, 0) : default;
+            CpuidResult result = cpuid(leaf & 0x8000_0000, 0).Eax >= leaf ? cpuid(leaf, leaf == CpuidModel.StateLeaf ? 1u : 0) : default;
             uint value = register switch
             {
+                Output.Eax => result.Eax,
                 Output.Ebx => result.Ebx,
                 Output.Ecx => result.Ecx,
                 _ => result.Edx,
             };
             _denied[(int)feature] = (value >> bit & 1) == 0;
         }
+        HasFlagMoves64 = (cpuid(0x8000_0001, 0).Ecx & 1) != 0;
     }
+
+    /// <summary>LAHF and SAHF in 64-bit mode (CPUID 0x80000001 ECX bit 0).</summary>
+    public bool HasFlagMoves64 { get; }
 
     /// <summary>Whether the machine's model has the instruction. Encodings that older processors take for another instruction become that one.</summary>
     public bool Allows(ref Instruction instruction) => Allows(instruction.Code) || TakeForOlder(ref instruction);
@@ -108,6 +117,9 @@ internal sealed class FeatureGate
     /// <summary>Whether the machine's model has a form of an instruction.</summary>
     public bool Allows(Code code)
     {
+        // The newer encodings share mnemonics with the older ones; no level has them.
+        if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX))
+            return false;
         foreach (CpuidFeature feature in code.CpuidFeatures())
             if (_denied[(int)feature])
                 return false;

@@ -20,7 +20,7 @@ public static class MachineSpecs
     public static IReadOnlyList<CpuLevel> CpuLevels { get; } = [.. Enum.GetValues<CpuLevel>().Where(level => CpuidModel.Refusal(level) is null)];
 
     /// <summary>A checked spec; without a kernel, the built-in guest. Throws <see cref="MachineException"/> with one line.</summary>
-    public static MachineSpec Create(ulong memoryBytes, int vcpus, ClockMode clock, string? kernelName, ReadOnlyMemory<byte> kernel, string? initrdName, string commandLine)
+    public static MachineSpec Create(ulong memoryBytes, int vcpus, ClockMode clock, string? kernelName, ReadOnlyMemory<byte> kernel, string? initrdName, string commandLine, CpuLevel level = CpuLevels.Default)
     {
         BootProtocol protocol;
         try
@@ -35,7 +35,7 @@ public static class MachineSpecs
         {
             MemoryBytes = memoryBytes,
             VcpuCount = vcpus,
-            CpuLevel = CpuLevel.V1,
+            CpuLevel = level,
             Clock = clock,
             TscHz = DefaultTscHz,
             Boot = new BootSource { Protocol = protocol, Kernel = kernelName, Initrd = initrdName, CommandLine = commandLine },
@@ -58,8 +58,8 @@ public static class MachineSpecs
             throw new MachineException($"memory of {Size(spec.MemoryBytes)} is more than this host has ({Size(host)})");
         if (spec.VcpuCount != 1)
             throw new MachineException($"{spec.VcpuCount} vCPUs asked for: only one is built so far");
-        if (spec.CpuLevel != CpuLevel.V1)
-            throw new MachineException($"CPU level x86-64-{spec.CpuLevel.ToString().ToLowerInvariant()} asked for: only x86-64-v1 is built so far");
+        if (CpuLevels.Refusal(spec.CpuLevel) is { } refusal)
+            throw new MachineException(refusal);
         if (!Enum.IsDefined(spec.Clock))
             throw new MachineException($"clock mode {(int)spec.Clock} does not exist");
         if (spec.TscHz is < 1_000_000 or > 10_000_000_000)

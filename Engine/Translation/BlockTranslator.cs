@@ -115,9 +115,10 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
             // A device may have written here since the block was decoded; its message is on the way.
             if (instruction.IP != _first[i].Rip || instruction.Length != _first[i].Length)
                 return false;
-            _instructions[i] = instruction.IsInvalid ? default : GuestInstruction.Of(instruction);
-            // What the guest's processor does not have faults; what the host's does not have is interpreted.
-            if (_instructions[i].Form == Form.Vector && !(_features.Allows(instruction.Code) && HostFeatures.Allows(instruction.Code)))
+            // What the machine's CPUID does not show is undefined, or another instruction: as the block's decoder has it.
+            _instructions[i] = instruction.IsInvalid || !_features.Allows(ref instruction) ? default : GuestInstruction.Of(instruction);
+            // What the host's processor does not have is interpreted.
+            if (_instructions[i].Form == Form.Vector && !HostFeatures.Allows(instruction.Code))
                 _instructions[i] = default;
         }
         return true;

@@ -33,7 +33,7 @@ public sealed record VmDefinition
 
     /// <summary>CPUID level: 1 to 3 for x86-64-v1 to v3.</summary>
     [Id(2)]
-    public int CpuLevel { get; init; } = 1;
+    public int CpuLevel { get; init; } = 2;
 
     [Id(3)]
     public VmClock Clock { get; init; }

@@ -15,6 +15,7 @@ internal static class VmCreate
     private static readonly Option<FileInfo?> _initrd = new("--initrd") { Description = "Initramfs", HelpName = "FILE" };
     private static readonly Option<string> _append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", HelpName = "TEXT", DefaultValueFactory = _ => "" };
     private static readonly Option<int> _cpus = new("--cpus") { Description = "Virtual CPUs", DefaultValueFactory = _ => 1 };
+    private static readonly Option<string> _cpu = CpuOption.Create();
     private static readonly Option<string> _clock = new("--clock") { Description = "Guest time: the host's clock, or retired instructions", DefaultValueFactory = _ => "host" };
 
     private static readonly Option<string[]> _require = new("--require") { Description = "A label that its silo must have; may be given again", HelpName = "KEY=VALUE" };
@@ -32,7 +33,7 @@ internal static class VmCreate
               godwit vm create probe                 (the built-in guest, 256 MiB)
               godwit vm create db-1 --require disk=ssd --anti-affinity db
             """)
-        { ClusterOptions.VmName, _memory, _kernel, _initrd, _append, _cpus, _clock, _require, _apart, _on };
+        { ClusterOptions.VmName, _memory, _kernel, _initrd, _append, _cpus, _cpu, _clock, _require, _apart, _on };
         ClusterOptions.SetAction(command, RunAsync);
         return command;
     }
@@ -45,12 +46,14 @@ internal static class VmCreate
             throw new UsageException($"\"{parsed.GetValue(_memory)}\" is not an amount of memory: write 256M or 1G, say.");
         }
 
+        var level = CpuOption.Parse(parsed.GetValue(_cpu)!);
         var kernel = parsed.GetValue(_kernel) is { } k ? await BootFile.ReadAsync(k.ToString(), "kernel", cancellation) : null;
         var initrd = parsed.GetValue(_initrd) is { } i ? await BootFile.ReadAsync(i.ToString(), "initrd", cancellation) : null;
         var definition = new VmDefinition
         {
             MemoryBytes = memory,
             VcpuCount = parsed.GetValue(_cpus),
+            CpuLevel = (int)level,
             Clock = parsed.GetValue(_clock) == "icount" ? VmClock.InstructionCount : VmClock.Host,
             Boot = kernel is null ? VmBoot.Builtin : BootImage.Detect(parsed.GetValue(_kernel)!.ToString(), kernel),
             CommandLine = parsed.GetValue(_append)!,

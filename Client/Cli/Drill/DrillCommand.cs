@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Godwit.Cli.Run;
 using Godwit.Grains.Interfaces;
 
 namespace Godwit.Cli.Drill;
@@ -12,6 +13,7 @@ public static class DrillCommand
         Option<int> silos = new("--silos") { Description = "Silo processes", DefaultValueFactory = _ => 2 };
         Option<int> moves = new("--moves") { Description = "Moves of each guest, back and forth", DefaultValueFactory = _ => 2 };
         Option<string> memory = new("--memory") { Description = "RAM of each guest", DefaultValueFactory = _ => "256M" };
+        Option<string> cpu = CpuOption.Create();
         Option<int> workingSet = new("--working-set") { Description = "MiB that the workload keeps rewriting", DefaultValueFactory = _ => 16 };
         Option<int> rate = new("--rate") { Description = "Pages that it rewrites a second", DefaultValueFactory = _ => 2000 };
         DrillOptions options = new("migrate", "lost-page", "double-run", "clock-back", "console-gap");
@@ -25,7 +27,7 @@ public static class DrillCommand
               godwit drill --inject lost-page
             """)
         {
-            guest, silos, moves, memory, workingSet, rate,
+            guest, silos, moves, memory, cpu, workingSet, rate,
         };
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
@@ -42,6 +44,7 @@ public static class DrillCommand
                 Plan = new DrillPlan { Random = session.Random, Moves = DrillOptions.Between("--moves", parsed.GetValue(moves), 1, 10_000), Inject = session.Inject },
                 Load = new DrillLoad(
                     bytes,
+                    CpuOption.Parse(parsed.GetValue(cpu)!),
                     DrillOptions.Between("--working-set", parsed.GetValue(workingSet), 1, 1024),
                     DrillOptions.Between("--rate", parsed.GetValue(rate), 1, 1_000_000)),
             }.RunAsync(cancellation).ConfigureAwait(false);

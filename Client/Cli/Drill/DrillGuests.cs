@@ -2,6 +2,7 @@ using System.Globalization;
 using Godwit.Client;
 using Godwit.Cli.Guest;
 using Godwit.Cli.Run;
+using Godwit.Engine.Machine;
 using Godwit.Engine.Paravirt.Workload;
 using Godwit.Grains.Interfaces.Vms;
 
@@ -24,6 +25,7 @@ internal sealed class DrillGuests(DrillLoad load)
         return new GuestPlan(Linux, "linux", new VmDefinition
         {
             MemoryBytes = load.MemoryBytes,
+            CpuLevel = (int)load.Cpu,
             Boot = VmBoot.Linux,
             Kernel = kernel,
             Initrd = initrd,
@@ -44,6 +46,7 @@ internal sealed class DrillGuests(DrillLoad load)
         new VmDefinition
         {
             MemoryBytes = load.MemoryBytes,
+            CpuLevel = (int)load.Cpu,
             Boot = VmBoot.Builtin,
             CommandLine = string.Create(CultureInfo.InvariantCulture, $"working-set={load.WorkingSetMegabytes}M rate={load.PagesPerSecond} cooperate={(cooperating ? "on" : "off")}"),
         },
@@ -51,5 +54,5 @@ internal sealed class DrillGuests(DrillLoad load)
         s_bootLimit);
 }
 
-/// <summary>The dirtying load that all guests of a drill are under.</summary>
-internal sealed record DrillLoad(long MemoryBytes, int WorkingSetMegabytes, int PagesPerSecond);
+/// <summary>What all guests of a drill are: memory, processor, and the dirtying load that they are under.</summary>
+internal sealed record DrillLoad(long MemoryBytes, CpuLevel Cpu, int WorkingSetMegabytes, int PagesPerSecond);

@@ -14,6 +14,7 @@ public static class RunCommand
         Option<string> append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", DefaultValueFactory = _ => "" };
         Option<string> memory = new("--memory") { Description = "RAM, e.g. 256M or 1G", DefaultValueFactory = _ => "256M" };
         Option<int> cpus = new("--cpus") { Description = "vCPUs; more than one is not built yet", DefaultValueFactory = _ => 1 };
+        Option<string> cpu = CpuOption.Create();
         Option<string> backend = new("--backend") { Description = "What executes guest code: interpreter, or translator (host code for what runs often)", DefaultValueFactory = _ => "interpreter" };
         Option<string> clock = new("--clock") { Description = "host: the host's time; icount: time is retired instructions, runs repeat exactly", DefaultValueFactory = _ => "host" };
         Option<bool> digest = new("--digest") { Description = "Print a digest of the machine's final state (CPU, devices, RAM) on standard error" };
@@ -30,20 +31,20 @@ public static class RunCommand
               godwit run --kernel test.elf --clock icount
             """)
         {
-            kernel, initrd, append, memory, cpus, backend, clock, digest, json,
+            kernel, initrd, append, memory, cpus, cpu, backend, clock, digest, json,
         };
         command.SetAction(async (parsed, cancellation) =>
         {
             (MachineSpec spec, BootImages images) = await SpecAsync(
                 parsed.GetValue(kernel), parsed.GetValue(initrd), parsed.GetValue(append)!, parsed.GetValue(memory)!,
-                parsed.GetValue(cpus), parsed.GetValue(clock)!, cancellation).ConfigureAwait(false);
+                parsed.GetValue(cpus), CpuOption.Parse(parsed.GetValue(cpu)!), parsed.GetValue(clock)!, cancellation).ConfigureAwait(false);
             return await ForegroundMachine.RunAsync(spec, images, Backend(parsed.GetValue(backend)!), parsed.GetValue(digest), parsed.GetValue(json), cancellation).ConfigureAwait(false);
         });
         return command;
     }
 
     private static async Task<(MachineSpec Spec, BootImages Images)> SpecAsync(
-        string? kernel, string? initrd, string append, string memory, int cpus, string clock, CancellationToken cancellation)
+        string? kernel, string? initrd, string append, string memory, int cpus, CpuLevel cpu, string clock, CancellationToken cancellation)
     {
         if (!MemorySize.TryParse(memory, out long bytes))
             throw new UsageException($"--memory {memory}: write a size such as 256M or 1G");
@@ -60,7 +61,7 @@ public static class RunCommand
             : new BootImages(
                 await BootFile.ReadAsync(kernel, "kernel", cancellation).ConfigureAwait(false),
                 initrd is null ? default : await BootFile.ReadAsync(initrd, "initrd", cancellation).ConfigureAwait(false));
-        return (MachineSpecs.Create((ulong)bytes, cpus, mode, kernel, images.Kernel, initrd, append), images);
+        return (MachineSpecs.Create((ulong)bytes, cpus, mode, kernel, images.Kernel, initrd, append, cpu), images);
     }
 
     private static BackendKind Backend(string name) => name switch

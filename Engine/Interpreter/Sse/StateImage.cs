@@ -10,7 +10,10 @@ internal static unsafe class StateImage
     /// <summary>MXCSR bits that exist: flags, DAZ, masks, rounding, FTZ. Setting another is #GP; FXSAVE stores this as MXCSR_MASK.</summary>
     public const uint MxcsrMask = 0xffff;
 
-    private const int Size = 512, RegisterArea = 32, VectorArea = 160;
+    /// <summary>Where MXCSR and its mask, and the XMM registers, lie in an image.</summary>
+    public const int MxcsrOffset = 24, VectorArea = 160;
+
+    private const int Size = 512, RegisterArea = 32;
 
     public static readonly Row[] Rows =
     [
@@ -79,7 +82,7 @@ internal static unsafe class StateImage
             if (!GuestAccess.Load(c, address + (ulong)offset, out *(UInt128*)(image + offset)))
                 return VectorState.Leave(c, op);
         }
-        if ((*(uint*)(image + 24) & ~MxcsrMask) != 0)
+        if ((*(uint*)(image + MxcsrOffset) & ~MxcsrMask) != 0)
             return VectorState.LeaveProtection(c, op);
         Read<TPointer>(&c->State, image);
         return op + 1;
@@ -96,6 +99,27 @@ internal static unsafe class StateImage
     private static void Write<TPointer>(CpuState* state, byte* image)
         where TPointer : unmanaged
     {
+        WriteX87<TPointer>(state, image);
+        *(uint*)(image + MxcsrOffset) = state->Mxcsr;
+        *(uint*)(image + MxcsrOffset + 4) = MxcsrMask;
+        for (int i = 0; i < 16; i++)
+            *(UInt128*)(image + VectorArea + 16 * i) = *(UInt128*)(state->Vector + 32 * i);
+    }
+
+    private static void Read<TPointer>(CpuState* state, byte* image)
+        where TPointer : unmanaged
+    {
+        ReadX87<TPointer>(state, image);
+        state->Mxcsr = *(uint*)(image + MxcsrOffset);
+        int vectors = state->Mode64 ? 16 : 8;
+        for (int i = 0; i < vectors; i++)
+            *(UInt128*)(state->Vector + 32 * i) = *(UInt128*)(image + VectorArea + 16 * i);
+    }
+
+    /// <summary>The x87 part of an image whose bytes are all zero.</summary>
+    public static void WriteX87<TPointer>(CpuState* state, byte* image)
+        where TPointer : unmanaged
+    {
         *(ushort*)image = state->X87Control;
         *(ushort*)(image + 2) = state->X87Status;
         image[4] = state->X87Tag;
@@ -106,8 +130,6 @@ internal static unsafe class StateImage
             *(ulong*)(image + 8) = sizeof(TPointer) == 8 ? state->X87InstructionPointer : (uint)state->X87InstructionPointer;
             *(ulong*)(image + 16) = sizeof(TPointer) == 8 ? state->X87DataPointer : (uint)state->X87DataPointer;
         }
-        *(uint*)(image + 24) = state->Mxcsr;
-        *(uint*)(image + 28) = MxcsrMask;
         int top = (state->X87Status >> 11) & 7;
         for (int i = 0; i < 8; i++)
         {
@@ -115,11 +137,10 @@ internal static unsafe class StateImage
             *(ulong*)(image + RegisterArea + 16 * i) = state->X87[2 * physical];
             *(ushort*)(image + RegisterArea + 16 * i + 8) = (ushort)state->X87[2 * physical + 1];
         }
-        for (int i = 0; i < 16; i++)
-            *(UInt128*)(image + VectorArea + 16 * i) = *(UInt128*)(state->Vector + 32 * i);
     }
 
-    private static void Read<TPointer>(CpuState* state, byte* image)
+    /// <summary>Loads the x87 part of an image.</summary>
+    public static void ReadX87<TPointer>(CpuState* state, byte* image)
         where TPointer : unmanaged
     {
         state->X87Control = (ushort)((*(ushort*)image & X87Flags.ControlBits) | X87Flags.ControlReserved);
@@ -129,7 +150,6 @@ internal static unsafe class StateImage
         state->X87Opcode = waiting ? (ushort)(*(ushort*)(image + 6) & 0x7ff) : (ushort)0;
         state->X87InstructionPointer = !waiting ? 0 : sizeof(TPointer) == 8 ? *(ulong*)(image + 8) : *(uint*)(image + 8);
         state->X87DataPointer = !waiting ? 0 : sizeof(TPointer) == 8 ? *(ulong*)(image + 16) : *(uint*)(image + 16);
-        state->Mxcsr = *(uint*)(image + 24);
         int top = (state->X87Status >> 11) & 7;
         for (int i = 0; i < 8; i++)
         {
@@ -137,8 +157,5 @@ internal static unsafe class StateImage
             state->X87[2 * physical] = *(ulong*)(image + RegisterArea + 16 * i);
             state->X87[2 * physical + 1] = *(ushort*)(image + RegisterArea + 16 * i + 8);
         }
-        int vectors = state->Mode64 ? 16 : 8;
-        for (int i = 0; i < vectors; i++)
-            *(UInt128*)(state->Vector + 32 * i) = *(UInt128*)(image + VectorArea + 16 * i);
     }
 }

@@ -22,6 +22,7 @@ internal static class VectorFamilies
         .. Sse41Round.Rows,
         .. StringCompare.Rows,
         .. StateImage.Rows,
+        .. ExtendedState.Rows,
         .. Hints.Rows,
         .. X87Families.All,
     ];

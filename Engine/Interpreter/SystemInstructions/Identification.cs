@@ -24,8 +24,9 @@ internal static unsafe class Identification
     {
         ref CpuState state = ref c->State;
         uint leaf = (uint)state.Gpr[Gpr.RAX];
-        CpuidResult result = Vcpu.Of(c).Services.Cpuid(leaf, (uint)state.Gpr[Gpr.RCX]);
-        CpuidModel.Complete(c, leaf, ref result);
+        uint subleaf = (uint)state.Gpr[Gpr.RCX];
+        CpuidResult result = Vcpu.Of(c).Services.Cpuid(leaf, subleaf);
+        CpuidModel.Complete(c, leaf, subleaf, ref result);
         state.Gpr[Gpr.RAX] = result.Eax;
         state.Gpr[Gpr.RBX] = result.Ebx;
         state.Gpr[Gpr.RCX] = result.Ecx;

@@ -135,29 +135,49 @@ public sealed unsafe class MsrTests
         })), StringComparison.Ordinal);
     }
 
-    private static string Text(uint word) => System.Text.Encoding.ASCII.GetString(BitConverter.GetBytes(word));
+    [Theory]
+    [InlineData(CpuLevel.V1, 0u, 0u, 0u)]
+    // SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT, XSAVE; LAHF.
+    [InlineData(CpuLevel.V2, 0x0498_2201u, 0u, 1u)]
+    public void EachLevelShowsItsFeatures(CpuLevel level, uint first, uint structured, uint extended)
+    {
+        const uint Hypervisor = 1u << 31, RandomNumbers = 1u << 30, Apic = 1u << 21 | 1u << 24, FirstLevel = 0x0010_0281;
+        Assert.Equal(first | Hypervisor | RandomNumbers | Apic, CpuidModel.Query(level, 1, 0).Ecx);
+        Assert.Equal(structured | FirstLevel, CpuidModel.Query(level, 7, 0).Ebx);
+        Assert.Equal(extended, CpuidModel.Query(level, 0x8000_0001, 0).Ecx);
+    }
+
+    [Theory]
+    [InlineData("x86-64-v1", CpuLevel.V1)]
+    [InlineData("x86-64-v2", CpuLevel.V2)]
+    [InlineData("x86-64-v3", CpuLevel.V3)]
+    [InlineData("x86-64-v4", null)]
+    [InlineData("v2", null)]
+    public void LevelsHaveTheirPsabiNames(string name, CpuLevel? expected)
+    {
+        Assert.Equal(expected is not null, CpuLevels.TryParse(name, out CpuLevel level));
+        Assert.Equal(expected ?? default, level);
+    }
 
     [Fact]
-    public void LevelsThatAreNotExecutedAreRefusedInOneLine()
+    public void ALevelThatNobodyKnowsIsRefusedInOneLine()
     {
-        Assert.Null(CpuidModel.Refusal(CpuLevel.V1));
-        foreach (CpuLevel level in new[] { CpuLevel.V2, CpuLevel.V3, (CpuLevel)9 })
-        {
-            string? refusal = CpuidModel.Refusal(level);
-            Assert.NotNull(refusal);
-            Assert.DoesNotContain('\n', refusal);
-        }
+        string? refusal = CpuLevels.Refusal((CpuLevel)9);
+        Assert.NotNull(refusal);
+        Assert.DoesNotContain('\n', refusal);
     }
+
+    private static string Text(uint word) => System.Text.Encoding.ASCII.GetString(BitConverter.GetBytes(word));
 
     [Fact]
     public void CpuidFollowsTheVcpusState()
     {
         using CpuBench bench = new();
         CpuidResult result = CpuidModel.Query(CpuLevel.V1, 1, 0);
-        CpuidModel.Complete(bench.C, 1, ref result);
+        CpuidModel.Complete(bench.C, 1, 0, ref result);
         Assert.NotEqual(0u, result.Edx & 1u << 9);
         bench.Interrupts.Registers[0x1b] = 0xfee0_0000;
-        CpuidModel.Complete(bench.C, 1, ref result);
+        CpuidModel.Complete(bench.C, 1, 0, ref result);
         Assert.Equal(0u, result.Edx & 1u << 9);
     }
 }

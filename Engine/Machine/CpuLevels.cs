@@ -17,6 +17,9 @@ public static class CpuLevels
     /// <summary>The names, lowest first, as the x86-64 psABI has them.</summary>
     public static IReadOnlyList<string> Names { get; } = [.. Enum.GetValues<CpuLevel>().Order().Select(Name)];
 
+    /// <summary>The levels that a machine can have here, lowest first.</summary>
+    public static IReadOnlyList<CpuLevel> Executed { get; } = [.. Enum.GetValues<CpuLevel>().Where(level => level <= Highest).Order()];
+
     public static string Name(CpuLevel level) => $"{Prefix}v{(int)level}";
 
     /// <summary>The level of a name such as x86-64-v2.</summary>

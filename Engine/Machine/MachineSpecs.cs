@@ -1,4 +1,3 @@
-using Godwit.Engine.Cpu;
 using Godwit.Engine.Machine.Boot;
 using Godwit.Engine.Memory;
 
@@ -15,9 +14,6 @@ public static class MachineSpecs
 
     /// <summary>One tick a nanosecond: guest time and TSC are the same number.</summary>
     public const ulong DefaultTscHz = 1_000_000_000;
-
-    /// <summary>The CPU levels that a machine can have here, lowest first.</summary>
-    public static IReadOnlyList<CpuLevel> CpuLevels { get; } = [.. Enum.GetValues<CpuLevel>().Where(level => CpuidModel.Refusal(level) is null)];
 
     /// <summary>A checked spec; without a kernel, the built-in guest. Throws <see cref="MachineException"/> with one line.</summary>
     public static MachineSpec Create(ulong memoryBytes, int vcpus, ClockMode clock, string? kernelName, ReadOnlyMemory<byte> kernel, string? initrdName, string commandLine, CpuLevel level = CpuLevels.Default)

@@ -71,7 +71,7 @@ internal static class SiloCommand
                     Features = new SiloFeatures(
                         parsed.GetValue(vcpus),
                         parsed.GetValue(backend).ToString().ToLowerInvariant(),
-                        [.. MachineSpecs.CpuLevels.Select(level => (int)level)],
+                        [.. CpuLevels.Executed.Select(level => (int)level)],
                         RequireLabels(parsed.GetValue(label) ?? [])),
                     Token = folder.Token(),
                     Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),

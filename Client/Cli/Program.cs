@@ -13,6 +13,7 @@ return await CommandLine.RunAsync(
         DrillCommand.Create(),
         VmCommands.Create(),
         SiloCommands.Create(),
+        ClusterCommands.Create(),
         ServerProcess.StoreCommand(),
         new Command("guest", "Guests to boot.") { GuestFetchCommand.Create() },
     ]);

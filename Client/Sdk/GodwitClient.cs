@@ -85,6 +85,22 @@ public sealed class GodwitClient : IAsyncDisposable
     public Task UndrainSiloAsync(string silo, CancellationToken cancellation = default) =>
         Calls.OnceAsync(g => g.GetGrain<IClusterGrain>(0).Undrain(silo), cancellation);
 
+    /// <summary>Silos with their figures, the store as they see it, migrations under way.</summary>
+    public Task<ClusterStatus> StatusAsync(CancellationToken cancellation = default) =>
+        Calls.RetryAsync(g => g.GetGrain<IClusterGrain>(0).GetStatus(), cancellation);
+
+    /// <summary>The moves that a rebalance would make now.</summary>
+    public Task<RebalancePlan> PlanRebalanceAsync(CancellationToken cancellation = default) =>
+        Calls.RetryAsync(g => g.GetGrain<IRebalanceGrain>(0).Plan(), cancellation);
+
+    /// <summary>Evens out the silos by live migrations, a job of the cluster's; where one is under way already this is the way to watch it.</summary>
+    public async Task<RebalanceHandle> RebalanceAsync(RebalanceRequest? request = null, CancellationToken cancellation = default) =>
+        new(this, await Calls.RetryAsync(g => g.GetGrain<IRebalanceGrain>(0).Start(request ?? new RebalanceRequest()), cancellation));
+
+    /// <summary>Ends the rebalance that is under way; migrations that it has begun go on.</summary>
+    public Task CancelRebalanceAsync(CancellationToken cancellation = default) =>
+        Calls.OnceAsync(g => g.GetGrain<IRebalanceGrain>(0).Cancel(), cancellation);
+
     /// <summary>Uploads a boot image unless the cluster has it; returns its SHA-256 as lower-case hex.</summary>
     public async Task<string> UploadImageAsync(ReadOnlyMemory<byte> image, IProgress<long>? uploaded = null, CancellationToken cancellation = default)
     {

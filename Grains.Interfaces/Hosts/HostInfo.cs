@@ -42,6 +42,13 @@ public sealed record HostInfo
     /// <summary>Null from a silo of protocol 1.</summary>
     [Id(9)]
     public HostOffer? Offer { get; init; }
+
+    [Id(10)]
+    public ProtocolRange Protocol { get; init; } = ProtocolRange.First;
+
+    /// <summary>The migrations of <see cref="Leaving"/>.</summary>
+    [Id(11)]
+    public IReadOnlyList<MigrationTicket> Migrations { get; init; } = [];
 }
 
 /// <summary>A machine that a silo holds.</summary>

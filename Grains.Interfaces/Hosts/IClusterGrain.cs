@@ -20,4 +20,7 @@ public interface IClusterGrain : IGrainWithIntegerKey
     /// <summary>The silo takes VMs again.</summary>
     [Alias("Undrain")]
     Task Undrain(string silo);
+
+    [Alias("GetStatus"), ResponseTimeout(CallLimits.Watch)]
+    Task<ClusterStatus> GetStatus();
 }

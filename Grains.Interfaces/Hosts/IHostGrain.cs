@@ -95,4 +95,8 @@ public interface IHostGrain : IGrainWithStringKey
     /// <summary>Takes VMs again; migrations that a drain has started go on.</summary>
     [Alias("Undrain")]
     Task Undrain();
+
+    /// <summary>Asks the store whether it answers this silo.</summary>
+    [Alias("ProbeStore")]
+    Task<StoreHealth> ProbeStore();
 }

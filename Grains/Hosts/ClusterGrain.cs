@@ -1,6 +1,8 @@
+using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Ownership;
+using Godwit.Grains.Rebalance;
 using Orleans.Concurrency;
 
 namespace Godwit.Grains.Hosts;
@@ -9,6 +11,8 @@ namespace Godwit.Grains.Hosts;
 [StatelessWorker, Reentrant]
 public sealed class ClusterGrain : Grain, IClusterGrain
 {
+    private static readonly TimeSpan _probeLimit = TimeSpan.FromSeconds(3);
+
     private readonly SiloDirectory _silos;
     private readonly IOwnershipStore _store;
 
@@ -33,6 +37,33 @@ public sealed class ClusterGrain : Grain, IClusterGrain
     public Task<DrainTicket> Drain(string silo, DrainRequest request) => HostOf(silo).Drain(request);
 
     public Task Undrain(string silo) => HostOf(silo).Undrain();
+
+    public async Task<ClusterStatus> GetStatus()
+    {
+        var silos = await _silos.DescribeAsync(all: false);
+        List<HostInfo> hosts = [.. silos.Select(s => s.Host).OfType<HostInfo>()];
+        var store = await Task.WhenAll(hosts.Select(h => ProbeAsync(h.Address)));
+        return new ClusterStatus
+        {
+            Silos = silos,
+            Store = [.. store.OfType<StoreHealth>()],
+            Spread = ClusterView.Of(hosts).Spread,
+            Migrations = [.. hosts.SelectMany(h => h.Migrations)],
+        };
+    }
+
+    /// <summary>Null where the silo does not answer; one of protocol 1 knows no such question.</summary>
+    private async Task<StoreHealth?> ProbeAsync(string address)
+    {
+        try
+        {
+            return await GrainFactory.GetGrain<IHostGrain>(address).ProbeStore().WaitAsync(_probeLimit);
+        }
+        catch (Exception e) when (e is TimeoutException or OrleansException or ClusterException)
+        {
+            return null;
+        }
+    }
 
     private IHostGrain HostOf(string silo) => GrainFactory.GetGrain<IHostGrain>(_silos.Require(silo).Address);
 

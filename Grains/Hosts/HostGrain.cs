@@ -13,10 +13,12 @@ public sealed class HostGrain : Grain, IHostGrain
 {
     private readonly IVmHost _host;
     private readonly ISiloDrain _drain;
+    private readonly IStoreProbe _store;
     private readonly ILocalSiloDetails _silo;
 
-    public HostGrain(IVmHost host, ISiloDrain drain, ILocalSiloDetails silo)
+    public HostGrain(IVmHost host, ISiloDrain drain, IStoreProbe store, ILocalSiloDetails silo)
     {
+        _store = store;
         _host = host;
         _drain = drain;
         _silo = silo;
@@ -79,6 +81,8 @@ public sealed class HostGrain : Grain, IHostGrain
     public Task<DrainTicket> Drain(DrainRequest request) => Task.FromResult(_drain.Start(request));
 
     public Task<DrainUpdate> WatchDrain(string job, long afterSequence, TimeSpan wait) => _drain.WatchAsync(job, afterSequence, wait);
+
+    public Task<StoreHealth> ProbeStore() => _store.AskAsync();
 
     public Task Undrain()
     {

@@ -80,11 +80,12 @@ public static class SiloHost
         services.AddSingleton(p =>
         {
             var details = p.GetRequiredService<ILocalSiloDetails>();
-            return new SiloIdentity(details.Name, details.SiloAddress.ToParsableString());
+            return new SiloIdentity(details.Name, details.SiloAddress.ToParsableString(), settings.Protocol);
         });
         services.Configure<OwnershipOptions>(o => o.Lease = settings.Lease);
         services.AddSingleton<IOwnershipStore, RedisOwnershipStore>();
         services.AddSingleton<IImageStore, RedisImageStore>();
+        services.AddSingleton<IStoreProbe, StoreProbe>();
         services.AddSingleton<SiloDirectory>();
         services.AddSingleton(new CapacityLedger(settings.Name, settings.MemoryBytes, settings.Features));
         services.AddSingleton<HostedVms>();

@@ -1,3 +1,4 @@
+using Godwit.Grains.Interfaces;
 using Godwit.Silo.Machines;
 
 namespace Godwit.Silo.Hosting;
@@ -37,6 +38,9 @@ public sealed record SiloSettings
 
     /// <summary>How long moving the guests elsewhere may take when this silo is told to stop; zero: they are stopped at once.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Protocol versions that it understands.</summary>
+    public ProtocolRange Protocol { get; init; } = ProtocolRange.OfThisBuild;
 
     public LogLevel LogLevel { get; init; } = LogLevel.Warning;
 }

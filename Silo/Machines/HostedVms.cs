@@ -80,5 +80,5 @@ internal sealed class HostedVms
     }
 }
 
-/// <summary>This silo's name and address with its generation.</summary>
-internal sealed record SiloIdentity(string Name, string Address);
+/// <summary>This silo's name, its address with its generation, and the protocol versions that it understands.</summary>
+internal sealed record SiloIdentity(string Name, string Address, ProtocolRange Protocol);

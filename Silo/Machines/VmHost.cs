@@ -79,6 +79,8 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         Duty = _admission.Duty,
         Leaving = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Name)],
         Offer = _vms.Capacity.Offer(),
+        Protocol = _silo.Protocol,
+        Migrations = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Job!.Ticket)],
     };
 
     public Task StartVmAsync(string vm) => Refusable(vm, () => _lifecycle.StartAsync(vm, _closing.Token));

@@ -1,3 +1,4 @@
+using Godwit.Engine.Checkpoint;
 using Godwit.Engine.Migration;
 
 namespace Godwit.Engine.Machine;
@@ -33,6 +34,15 @@ public interface IMachine : IAsyncDisposable
 
     /// <summary>Writes a snapshot; the guest is paused while it is written and then goes on as it was.</summary>
     Task SnapshotAsync(Stream destination, CancellationToken cancellation);
+
+    /// <summary>
+    /// Writes a checkpoint: what has changed since the one that it continues (docs/checkpoint.md). The guest stands still
+    /// for milliseconds only, and runs on where this fails.
+    /// </summary>
+    Task<CheckpointReport> CheckpointAsync(CheckpointRequest request, Stream destination, CancellationToken cancellation);
+
+    /// <summary>Builds the machine from a chain of checkpoints whose last has that digest; it is paused. Returns its console's end.</summary>
+    Task<long> RestoreCheckpointAsync(IReadOnlyList<Stream> chain, string digest, CancellationToken cancellation);
 
     /// <summary>
     /// Console output from an absolute offset on (bytes since boot). Waits until there is at least one byte past the

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Godwit.Engine.Checkpoint;
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Devices;
 using Godwit.Engine.Memory;
@@ -23,6 +24,7 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
     private volatile MachineStatus? _last;
     private readonly CancellationTokenSource _closing = new();
     private volatile LongCommand? _busy;
+    private CheckpointSource? _checkpoints;
     private volatile bool _moved;
     private MachinePhase _phase = MachinePhase.Empty;
 
@@ -111,6 +113,40 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
         {
             EndLong();
         }
+    }
+
+    public async Task<CheckpointReport> CheckpointAsync(CheckpointRequest request, Stream destination, CancellationToken cancellation)
+    {
+        VirtualMachine machine = await BeginLongAsync("checkpoint", cancellation, MachinePhase.Created, MachinePhase.Paused, MachinePhase.Running).ConfigureAwait(false);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closing.Token);
+        try
+        {
+            _checkpoints ??= new CheckpointSource(machine);
+            return await _checkpoints.WriteAsync(request, _phase == MachinePhase.Running, destination, either.Token).ConfigureAwait(false);
+        }
+        catch (SnapshotException failure)
+        {
+            throw new MachineException(failure.Message, failure);
+        }
+        finally
+        {
+            EndLong();
+        }
+    }
+
+    public async Task<long> RestoreCheckpointAsync(IReadOnlyList<Stream> chain, string digest, CancellationToken cancellation)
+    {
+        long consoleEnd = 0;
+        await CommandAsync(async () =>
+        {
+            RequirePhase("restore", MachinePhase.Empty);
+            VirtualMachine machine = (VirtualMachine)await CheckpointReader.ReadAsync(chain, digest, Prepare, cancellation).ConfigureAwait(false);
+            // Whatever move was announced to the guest is not this machine's any more.
+            machine.Guest.Announce(MigrationEvent.None);
+            consoleEnd = machine.ConsoleEnd;
+            Adopt(machine, MachinePhase.Paused);
+        }, cancellation).ConfigureAwait(false);
+        return consoleEnd;
     }
 
     public Task<ConsoleChunk> ReadConsoleAsync(long offset, int maxBytes, CancellationToken cancellation) =>
@@ -233,6 +269,7 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
         _last = before with { Phase = MachinePhase.Ended, EndReason = before.EndReason ?? reason, ResidentBytes = 0 };
         _machine = null;
         _phase = MachinePhase.Ended;
+        _checkpoints?.Dispose();
         await machine.DisposeAsync().ConfigureAwait(false);
         if (!endedItself)
             _events.Add(new MachineEnded(Stopwatch.GetTimestamp(), reason, null));

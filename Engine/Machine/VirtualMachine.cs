@@ -84,6 +84,8 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
 
     public ulong GuestNanoseconds => _clock.Nanoseconds;
 
+    public long ConsoleEnd => Console.Length;
+
     /// <summary>What the machine uses and has done; zero once it is released. Any thread.</summary>
     public MachineUsage Usage
     {
@@ -261,8 +263,13 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     {
         public void ConsoleBytes(ReadOnlySpan<byte> bytes) => machine.Console.Write(bytes);
 
-        public void Logged(ulong code, ulong value) =>
-            machine._events.Add(new GuestLogged(Stopwatch.GetTimestamp(), machine.Permit.Epoch, machine._clock.Nanoseconds, code, value));
+        public void Logged(ulong code, ulong value)
+        {
+            // A silo that was frozen in the middle of a slice goes on with it when it is thawed: its permit has ended, and
+            // what the guest says in the rest of the slice is not said under it.
+            if (machine.Permit.IsValid)
+                machine._events.Add(new GuestLogged(Stopwatch.GetTimestamp(), machine.Permit.Epoch, machine._clock.Nanoseconds, code, value));
+        }
     }
 }
 

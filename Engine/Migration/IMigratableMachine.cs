@@ -13,6 +13,9 @@ public interface IMigratableMachine
     /// <summary>Guest time now, in nanoseconds.</summary>
     ulong GuestNanoseconds { get; }
 
+    /// <summary>Console bytes since boot.</summary>
+    long ConsoleEnd { get; }
+
     /// <summary>Stops vCPUs at an instruction boundary and devices with them; completes when nothing of the guest runs any more.</summary>
     Task PauseAsync();
 

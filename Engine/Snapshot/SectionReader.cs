@@ -7,7 +7,7 @@ namespace Godwit.Engine.Snapshot;
 internal sealed record Section(string Tag, bool Critical, ReadOnlyMemory<byte> Payload);
 
 /// <summary>Takes a container apart. Nothing of a section is looked at before its checksum was right, save its header.</summary>
-internal sealed class SectionReader(Stream source, CancellationToken cancellation)
+internal sealed class SectionReader(Container container, Stream source, CancellationToken cancellation)
 {
     // What a header says is believed only as far as bytes really come.
     private const int Piece = 1 << 20;
@@ -17,12 +17,12 @@ internal sealed class SectionReader(Stream source, CancellationToken cancellatio
 
     public async Task BeginAsync()
     {
-        byte[] begin = await ReadAsync(SnapshotFormat.Magic.Length + sizeof(ushort)).ConfigureAwait(false);
-        if (!begin.AsSpan(0, SnapshotFormat.Magic.Length).SequenceEqual(SnapshotFormat.Magic))
-            throw new SnapshotException("this is not a Godwit snapshot");
-        ushort version = BinaryPrimitives.ReadUInt16LittleEndian(begin.AsSpan(SnapshotFormat.Magic.Length));
-        if (version != SnapshotFormat.Version)
-            throw new SnapshotException($"snapshot format {version} is unknown to this version of Godwit, which reads {SnapshotFormat.Version}");
+        byte[] begin = await ReadAsync(container.Magic.Length + sizeof(ushort)).ConfigureAwait(false);
+        if (Encoding.Latin1.GetString(begin, 0, container.Magic.Length) != container.Magic)
+            throw new SnapshotException($"this is not a Godwit {container.Name}");
+        ushort version = BinaryPrimitives.ReadUInt16LittleEndian(begin.AsSpan(container.Magic.Length));
+        if (version != container.Version)
+            throw new SnapshotException($"{container.Name} format {version} is unknown to this version of Godwit, which reads {container.Version}");
     }
 
     /// <summary>The next section. The payload of one of RAM is valid until the section after it is read.</summary>
@@ -37,13 +37,13 @@ internal sealed class SectionReader(Stream source, CancellationToken cancellatio
         string tag = Encoding.ASCII.GetString(rest, 0, tagLength[0]);
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(rest.AsSpan(tagLength[0] + 1));
         if (length > Limit(tag))
-            throw new SnapshotException($"snapshot: section '{tag}' of {length} bytes, at most {Limit(tag)} are allowed");
+            throw new SnapshotException($"{container.Name}: section '{tag}' of {length} bytes, at most {Limit(tag)} are allowed");
         ReadOnlyMemory<byte> payload = tag == SnapshotFormat.Ram
             ? await FillAsync(_ram.AsMemory(0, (int)length)).ConfigureAwait(false)
             : await ReadAsync((int)length).ConfigureAwait(false);
         byte[] checksum = await ReadAsync(SnapshotFormat.ChecksumBytes).ConfigureAwait(false);
         if (SnapshotFormat.Checksum(_number++, [.. tagLength, .. rest], payload.Span) != BinaryPrimitives.ReadUInt128LittleEndian(checksum))
-            throw new SnapshotException($"snapshot: section '{tag}' is damaged (wrong checksum)");
+            throw new SnapshotException($"{container.Name}: section '{tag}' is damaged (wrong checksum)");
         return new Section(tag, rest[tagLength[0]] == 1, payload);
     }
 
@@ -51,15 +51,16 @@ internal sealed class SectionReader(Stream source, CancellationToken cancellatio
     public async Task EndAsync()
     {
         if (await source.ReadAsync(new byte[1], cancellation).ConfigureAwait(false) != 0)
-            throw new SnapshotException("snapshot: there is more after its end");
+            throw new SnapshotException($"{container.Name}: there is more after its end");
     }
 
-    private static SnapshotException Damaged() => new("snapshot: a section's header is damaged");
+    private SnapshotException Damaged() => new($"{container.Name}: a section's header is damaged");
 
     private static long Limit(string tag) => tag switch
     {
         SnapshotFormat.Spec => Migration.MachineSpecCodec.MaxBytes,
         SnapshotFormat.Ram => SnapshotFormat.ChunkHeaderBytes + SnapshotFormat.ChunkBytes,
+        SnapshotFormat.Zero => SnapshotFormat.ZeroRanges * 8,
         SnapshotFormat.End => 0,
         _ when tag.StartsWith(SnapshotFormat.StatePrefix, StringComparison.Ordinal) => SnapshotFormat.MaxState,
         _ => SnapshotFormat.MaxUnknown,
@@ -84,7 +85,7 @@ internal sealed class SectionReader(Stream source, CancellationToken cancellatio
         {
             int read = await source.ReadAsync(bytes[filled..], cancellation).ConfigureAwait(false);
             if (read == 0)
-                throw new SnapshotException("snapshot: the file is cut short");
+                throw new SnapshotException($"{container.Name}: the file is cut short");
             filled += read;
         }
         return bytes;

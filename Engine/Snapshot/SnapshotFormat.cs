@@ -15,9 +15,16 @@ public sealed class SnapshotException(string message, Exception? inner = null) :
 /// </summary>
 internal static class SnapshotFormat
 {
-    internal const ushort Version = 1;
+    /// <summary>A machine as a whole.</summary>
+    internal static readonly Container Snapshot = new("snapshot", "GODWITSS", 1);
+
+    /// <summary>What has changed in a machine since an earlier checkpoint, or all of it.</summary>
+    internal static readonly Container Checkpoint = new("checkpoint", "GODWITCP", 1);
 
     internal const string Spec = "spec", Ram = "ram", End = "end", StatePrefix = "state/";
+
+    /// <summary>Of a checkpoint: its number and whether it is whole; ranges of pages that are zero; the digest of all.</summary>
+    internal const string Step = "step", Zero = "zero", Digest = "digest";
 
     internal const int MaxTag = 96;
 
@@ -38,7 +45,8 @@ internal static class SnapshotFormat
     /// <summary>Sections other than RAM.</summary>
     internal const int MaxSections = 4096;
 
-    internal static ReadOnlySpan<byte> Magic => "GODWITSS"u8;
+    /// <summary>Ranges in one section of zero pages, 8 bytes each.</summary>
+    internal const int ZeroRanges = 4096;
 
     internal const int ChunkBytes = ChunkPages * PageNumber.Size;
 
@@ -63,6 +71,9 @@ internal static class SnapshotFormat
         return header;
     }
 }
+
+/// <summary>A kind of file: what people call it, its 8 bytes of magic and its format's version.</summary>
+internal sealed record Container(string Name, string Magic, ushort Version);
 
 /// <summary>How the pages of a RAM section are stored.</summary>
 public enum RamEncoding : byte

@@ -36,7 +36,7 @@ public static class SnapshotReader
 
     private sealed class Restore(Stream source, Func<MachineSpec, IMigratableMachine> build, CancellationToken cancellation)
     {
-        private readonly SectionReader _sections = new(source, cancellation);
+        private readonly SectionReader _sections = new(SnapshotFormat.Snapshot, source, cancellation);
         private readonly List<StateSection> _state = [];
         private readonly byte[] _chunk = new byte[SnapshotFormat.ChunkBytes];
         private ulong _nextPage;

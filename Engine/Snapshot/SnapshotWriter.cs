@@ -15,7 +15,7 @@ public static class SnapshotWriter
     public static async Task WriteAsync(IMigratableMachine paused, Stream destination, CancellationToken cancellation, RamEncoding encoding = RamEncoding.Raw)
     {
         using IDisposable hold = paused.Memory.Hold();
-        Sections sections = new(destination, cancellation);
+        SectionWriter sections = new(SnapshotFormat.Snapshot, destination, cancellation);
         await sections.BeginAsync().ConfigureAwait(false);
         await sections.WriteAsync(SnapshotFormat.Spec, true, MachineSpecCodec.Encode(paused.Spec)).ConfigureAwait(false);
         IReadOnlyList<StateSection> state = paused.SaveState();
@@ -28,7 +28,7 @@ public static class SnapshotWriter
         await destination.FlushAsync(cancellation).ConfigureAwait(false);
     }
 
-    private static async Task WriteRamAsync(GuestMemory memory, Sections sections, RamEncoding encoding)
+    private static async Task WriteRamAsync(GuestMemory memory, SectionWriter sections, RamEncoding encoding)
     {
         byte[] chunk = new byte[SnapshotFormat.ChunkHeaderBytes + SnapshotFormat.ChunkBytes];
         byte[] packed = new byte[chunk.Length];
@@ -73,30 +73,5 @@ public static class SnapshotWriter
         BinaryPrimitives.WriteUInt32LittleEndian(section.AsSpan(1), (uint)first.Value);
         BinaryPrimitives.WriteInt32LittleEndian(section.AsSpan(5), pages);
         return section.AsMemory(0, header + (smaller ? length : raw));
-    }
-
-    private sealed class Sections(Stream destination, CancellationToken cancellation)
-    {
-        private uint _number;
-
-        public async Task BeginAsync()
-        {
-            byte[] begin = new byte[SnapshotFormat.Magic.Length + sizeof(ushort)];
-            SnapshotFormat.Magic.CopyTo(begin);
-            BinaryPrimitives.WriteUInt16LittleEndian(begin.AsSpan(SnapshotFormat.Magic.Length), SnapshotFormat.Version);
-            await destination.WriteAsync(begin, cancellation).ConfigureAwait(false);
-        }
-
-        public async Task WriteAsync(string tag, bool critical, ReadOnlyMemory<byte> payload)
-        {
-            byte[] header = SnapshotFormat.SectionHeader(tag, critical, payload.Length);
-            byte[] checksum = new byte[SnapshotFormat.ChecksumBytes];
-            BinaryPrimitives.WriteUInt128LittleEndian(checksum, SnapshotFormat.Checksum(_number++, header, payload.Span));
-            await destination.WriteAsync(header, cancellation).ConfigureAwait(false);
-            await destination.WriteAsync(payload, cancellation).ConfigureAwait(false);
-            await destination.WriteAsync(checksum, cancellation).ConfigureAwait(false);
-        }
-
-        public Task EndAsync() => WriteAsync(SnapshotFormat.End, true, default);
     }
 }

@@ -1,7 +1,9 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Threading.Channels;
+using Godwit.Engine.Checkpoint;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Migration;
 
@@ -24,6 +26,8 @@ internal sealed class CountingMachine : IMachine
     private long _epoch;
     private long _expires;
     private bool _entered;
+    private long _keptCheckpoint;
+    private long _lastCheckpoint;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public CountingMachine() => _guest = Task.Run(RunGuestAsync);
@@ -106,6 +110,59 @@ internal sealed class CountingMachine : IMachine
         }
 
         await JsonSerializer.SerializeAsync(destination, copy, cancellationToken: cancellation);
+    }
+
+    /// <summary>Each is the whole counter; only the order in which they continue one another is as in a real machine.</summary>
+    public async Task<CheckpointReport> CheckpointAsync(CheckpointRequest request, Stream destination, CancellationToken cancellation)
+    {
+        if (request.Kept != 0 && request.Kept != _keptCheckpoint && request.Kept != _lastCheckpoint)
+        {
+            throw new MachineException($"there is no checkpoint {request.Kept} to continue");
+        }
+
+        (_keptCheckpoint, _lastCheckpoint) = (request.Kept, request.Number);
+        byte[] bytes;
+        long consoleEnd;
+        string commandLine;
+        lock (_lock)
+        {
+            bytes = JsonSerializer.SerializeToUtf8Bytes(_state);
+            (consoleEnd, commandLine) = (_state.Console.Length, _state.CommandLine);
+        }
+
+        await destination.WriteAsync(bytes, cancellation);
+        await new Barriers(commandLine).ReachAsync("checkpoint", cancellation);
+        return new CheckpointReport
+        {
+            Number = request.Number,
+            Since = request.Since,
+            Pages = 1,
+            ZeroPages = 0,
+            Bytes = bytes.Length,
+            Pause = TimeSpan.FromMilliseconds(1),
+            Duration = TimeSpan.FromMilliseconds(2),
+            Digest = Convert.ToHexStringLower(SHA256.HashData(bytes))[..32],
+            ConsoleEnd = consoleEnd,
+        };
+    }
+
+    public async Task<long> RestoreCheckpointAsync(IReadOnlyList<Stream> chain, string digest, CancellationToken cancellation)
+    {
+        using var last = new MemoryStream();
+        foreach (var file in chain)
+        {
+            last.SetLength(0);
+            await file.CopyToAsync(last, cancellation);
+        }
+
+        if (Convert.ToHexStringLower(SHA256.HashData(last.ToArray()))[..32] != digest)
+        {
+            throw new MachineException("the checkpoint has another digest");
+        }
+
+        last.Position = 0;
+        await RestoreAsync(last, cancellation);
+        return _state.Console.Length;
     }
 
     public async Task<ConsoleChunk> ReadConsoleAsync(long offset, int maxBytes, CancellationToken cancellation)

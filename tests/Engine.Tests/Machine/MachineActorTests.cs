@@ -1,4 +1,5 @@
 using System.Text;
+using Godwit.Engine.Checkpoint;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Migration;
 using Godwit.Engine.Tests.Migration;
@@ -122,6 +123,32 @@ public sealed class MachineActorTests
         int[] ticks = [.. lines.Where(line => line.Contains(" tick=", StringComparison.Ordinal)).Select(line => int.Parse(line.Split("tick=")[1].Split(' ')[0]))];
         Assert.Equal(Enumerable.Range(1, ticks.Length), ticks);
         await Assert.ThrowsAsync<ObjectDisposedException>(() => source.ReadConsoleAsync(0, 1, CancellationToken.None));
+    }
+
+    [Fact]
+    public async Task AChainOfCheckpointsOfARunningGuestIsTheMachineAndItGoesOn()
+    {
+        await using MachineActor machine = await StartedAsync(Endless);
+        List<MemoryStream> chain = [];
+        CheckpointReport last = null!;
+        for (int number = 1; number <= 4; number++)
+        {
+            await ReadLinesAsync(machine, 2 * number);
+            if (number == 4)
+                await machine.PauseAsync(CancellationToken.None);
+            chain.Add(new MemoryStream());
+            last = await machine.CheckpointAsync(new CheckpointRequest(number, number - 1, false), chain[^1], CancellationToken.None);
+            chain[^1].Position = 0;
+        }
+        Assert.True(chain[1].Length < chain[0].Length);
+        await using MachineActor copy = new();
+        long consoleEnd = await copy.RestoreCheckpointAsync([.. chain], last.Digest, CancellationToken.None);
+        Assert.Equal(consoleEnd, (await machine.GetStatusAsync(CancellationToken.None)).ConsoleEnd);
+        Assert.Equal(await machine.DigestAsync(CancellationToken.None), await copy.DigestAsync(CancellationToken.None));
+        copy.Grant(2, long.MaxValue);
+        await copy.RunAsync(CancellationToken.None);
+        string[] lines = await ReadLinesAsync(copy, 12);
+        Assert.All(lines.Where(line => line.Contains(" wrong=", StringComparison.Ordinal)), line => Assert.Contains(" wrong=0 ", line, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -62,6 +62,8 @@ public sealed class ThreadedMoveTests(ITestOutputHelper output)
 
         public GuestMemory Memory => _state.Memory;
 
+        public long ConsoleEnd => 0;
+
         public ulong GuestNanoseconds => (ulong)Stopwatch.GetElapsedTime(0).TotalNanoseconds;
 
         public IGuestHandshake Guest => _state.Guest;

@@ -38,7 +38,7 @@ public sealed class GoldenSnapshotTests
             MemoryStream file = new();
             await SnapshotWriter.WriteAsync(machine, file, default, encoding);
             if (Environment.GetEnvironmentVariable("GODWIT_GOLDEN") is { } folder)
-                await File.WriteAllBytesAsync(Path.Combine(folder, $"v{SnapshotFormat.Version}-{encoding.ToString().ToLowerInvariant()}.godwit"), file.ToArray());
+                await File.WriteAllBytesAsync(Path.Combine(folder, $"v{SnapshotFormat.Snapshot.Version}-{encoding.ToString().ToLowerInvariant()}.godwit"), file.ToArray());
             file.Position = 0;
             using FakeMachine restored = (FakeMachine)await SnapshotReader.ReadAsync(file, spec => new FakeMachine(spec, new RunMonitor()), default);
             AssertGolden(restored);

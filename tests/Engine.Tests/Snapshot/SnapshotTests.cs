@@ -209,7 +209,7 @@ public sealed class SnapshotTests(ITestOutputHelper output) : IDisposable
     /// <summary>Where the magic and each section end.</summary>
     internal static int[] Boundaries(byte[] file)
     {
-        List<int> ends = [SnapshotFormat.Magic.Length + 2];
+        List<int> ends = [SnapshotFormat.Snapshot.Magic.Length + 2];
         while (ends[^1] < file.Length)
         {
             int at = ends[^1];

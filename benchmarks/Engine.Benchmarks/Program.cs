@@ -1,3 +1,8 @@
 using Godwit.Engine.Benchmarks;
 
-return args is ["coverage", .. string[] rest] ? await CoverageReport.RunAsync(rest) : InterpreterBenchmark.Run(args);
+return args switch
+{
+    ["coverage", .. string[] rest] => await CoverageReport.RunAsync(rest),
+    ["kernels", .. string[] rest] => KernelBenchmark.Run(rest),
+    _ => InterpreterBenchmark.Run(args),
+};

@@ -69,8 +69,9 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
         int start = code.Offset;
         _exits.Clear();
         _flags.Start();
-        if (HasVectors(from, to))
-            vectors.Require(displacement => Exit(displacement, from));
+        VectorTraits traits = Vectors(from, to);
+        if (traits != VectorTraits.None)
+            vectors.Require((traits & VectorTraits.Wide) != 0, displacement => Exit(displacement, from));
         bool ended = false;
         for (int i = from; i < to; i++)
         {
@@ -94,11 +95,14 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
         return true;
     }
 
-    private bool HasVectors(int from, int to)
+    /// <summary>What the vector instructions of a run need; nothing where it has none.</summary>
+    private VectorTraits Vectors(int from, int to)
     {
-        while (from < to && _instructions[from].Form != Form.Vector)
-            from++;
-        return from < to;
+        VectorTraits traits = VectorTraits.None;
+        for (int i = from; i < to; i++)
+            if (_instructions[i].Form == Form.Vector)
+                traits |= VectorForms.Of(_instructions[i].Instruction.Code);
+        return traits;
     }
 
     /// <summary>Decodes and classifies a block's instructions; false: they are not what its ops were made from.</summary>

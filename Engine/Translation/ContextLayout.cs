@@ -23,6 +23,7 @@ internal static unsafe class ContextLayout
         Flags = (int)((byte*)&context.NativeFlags - start);
         Carry = (int)((byte*)&context.NativeCarry - start);
         Kept = (int)((byte*)&context.NativeFlagsKept - start);
+        Xcr0 = (int)((byte*)&context.State.Xcr0 - start);
         Mxcsr = (int)((byte*)&context.State.Mxcsr - start);
         Vectors = (int)(&context.NativeVectors - start);
         HostMxcsr = (int)((byte*)&context.HostMxcsr - start);
@@ -58,6 +59,8 @@ internal static unsafe class ContextLayout
     public static int Carry { get; }
 
     public static int Kept { get; }
+
+    public static int Xcr0 { get; }
 
     public static int Mxcsr { get; }
 

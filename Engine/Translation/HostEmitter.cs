@@ -124,6 +124,14 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         return Offset - sizeof(int);
     }
 
+    /// <summary>A jump, filled in later; returns where its displacement lies.</summary>
+    public int JumpLater()
+    {
+        *_at++ = 0xe9;
+        Int32(0);
+        return Offset - sizeof(int);
+    }
+
     /// <summary>A jump to code already written.</summary>
     public void Jump(int target)
     {

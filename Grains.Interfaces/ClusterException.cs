@@ -26,6 +26,9 @@ public enum ClusterError
 
     /// <summary>The caller asked the wrong silo: the VM is elsewhere. Look it up again.</summary>
     Moved = 7,
+
+    /// <summary>The caller is not let in, or its role does not allow it.</summary>
+    Denied = 8,
 }
 
 /// <summary>A refusal that a person can act on: one line that says what was wrong and why.</summary>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Godwit.Access;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Images;
@@ -7,7 +8,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
-using StackExchange.Redis;
 
 namespace Godwit.Client;
 
@@ -19,32 +19,28 @@ public sealed class GodwitClient : IAsyncDisposable
 
     private readonly IHost _host;
 
-    private GodwitClient(IHost host, string store)
+    private GodwitClient(IHost host)
     {
         _host = host;
-        Store = store;
         Calls = new ClusterCalls(host.Services.GetRequiredService<IClusterClient>());
     }
-
-    /// <summary>The store's address that was connected to.</summary>
-    public string Store { get; }
 
     internal ClusterCalls Calls { get; }
 
     /// <summary>
-    /// Connects to the cluster whose store is at HOST:PORT. Waits for a silo up to <paramref name="patience"/> (10 s by
-    /// default); throws <see cref="GodwitException"/> where the store or every silo is silent.
+    /// Connects to a cluster. Waits for a silo up to <paramref name="patience"/> (10 s by default); throws
+    /// <see cref="GodwitException"/> where the store or every silo is silent, or does not let this client in.
     /// </summary>
-    public static async Task<GodwitClient> ConnectAsync(string store, TimeSpan? patience = null, CancellationToken cancellation = default)
+    public static async Task<GodwitClient> ConnectAsync(ClusterAccess access, TimeSpan? patience = null, CancellationToken cancellation = default)
     {
-        var redis = RedisOptions(store);
-        await RequireStoreAsync(store, redis);
+        await RequireStoreAsync(access);
         var until = Stopwatch.GetTimestamp() + (long)((patience ?? _defaultPatience).TotalSeconds * Stopwatch.Frequency);
         var host = new HostBuilder()
             .ConfigureLogging(l => l.ClearProviders())
             .UseOrleansClient(client =>
             {
-                client.UseRedisClustering(o => o.ConfigurationOptions = redis);
+                UseGateways(client, access);
+                client.Configure<ClientConnectionOptions>(o => o.Guard(access.Guard));
                 client.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = ("godwit", "godwit"));
                 client.Configure<ClientMessagingOptions>(o => o.ResponseTimeout = CallLimits.Look);
                 client.Configure<GatewayOptions>(o => o.GatewayListRefreshPeriod = TimeSpan.FromSeconds(2));
@@ -54,12 +50,14 @@ public sealed class GodwitClient : IAsyncDisposable
         try
         {
             await host.StartAsync(cancellation);
-            return new GodwitClient(host, store);
+            return new GodwitClient(host);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
             host.Dispose();
-            throw new GodwitException(ClusterError.Unavailable, $"No silo of the cluster at {store} answers; start one with \"godwit silo\".", e);
+            throw access.Guard.LastRefusal is { } refusal
+                ? new GodwitException(ClusterError.Denied, $"The cluster does not let this client in: {refusal}.", e)
+                : new GodwitException(ClusterError.Unavailable, $"No silo of the cluster at {access.Where} answers; start one with \"godwit silo\".", e);
         }
     }
 
@@ -134,31 +132,21 @@ public sealed class GodwitClient : IAsyncDisposable
         _host.Dispose();
     }
 
-    private static ConfigurationOptions RedisOptions(string store)
+    private static void UseGateways(IClientBuilder client, ClusterAccess access) =>
+        client.UseRedisClustering(o => o.ConfigurationOptions = access.Store!.Options());
+
+    private static async Task RequireStoreAsync(ClusterAccess access)
     {
         try
         {
-            var options = ConfigurationOptions.Parse(store);
-            options.ConnectTimeout = 3000;
-            options.AbortOnConnectFail = true;
-            return options;
+            if (access.Store is { } store && await store.WhyNotAsync() is { } reason)
+            {
+                throw new GodwitException(ClusterError.Unavailable, reason);
+            }
         }
         catch (ArgumentException e)
         {
-            throw new GodwitException(ClusterError.Invalid, $"\"{store}\" is not a store's address: write HOST:PORT.", e);
-        }
-    }
-
-    private static async Task RequireStoreAsync(string store, ConfigurationOptions options)
-    {
-        try
-        {
-            await using var redis = await ConnectionMultiplexer.ConnectAsync(options);
-            await redis.GetDatabase().PingAsync();
-        }
-        catch (Exception e) when (e is RedisException or TimeoutException)
-        {
-            throw new GodwitException(ClusterError.Unavailable, $"No store answers at {store}; start one with \"godwit store\", or a silo, which starts it.", e);
+            throw new GodwitException(ClusterError.Invalid, e.Message, e);
         }
     }
 

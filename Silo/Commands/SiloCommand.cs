@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Godwit.Access;
 using Godwit.Engine.Machine;
 using Godwit.Grains.Interfaces;
 using Godwit.Silo.DataPlane;
@@ -23,6 +24,7 @@ internal static class SiloCommand
     public static Command Create(Func<string, MachineSpec, BackendKind, IMachine> machines, string storeExecutable)
     {
         var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
+        var storePassword = new Option<string?>("--store-password-file") { Description = $"Holds the store's password, mode 600 (default: ${StoreLogin.PasswordVariable}; the embedded store needs neither)", HelpName = "FILE" };
         var name = new Option<string?>("--name") { Description = "Name of this silo (default: silo- and its port)", HelpName = "N" };
         var siloPort = new Option<int>("--silo-port") { Description = "Port for other silos (default: a free one)", HelpName = "P" };
         var gatewayPort = new Option<int>("--gateway-port") { Description = "Port for clients (default: a free one)", HelpName = "P" };
@@ -54,15 +56,16 @@ internal static class SiloCommand
               godwit silo --store 10.0.0.5:6379 --name c
               godwit silo --drain-timeout 300
             """)
-        { store, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, storePassword, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
+            var secret = folder.Secret();
             var port = parsed.GetValue(siloPort) is var p and not 0 ? p : FreePort.Find();
             return await RunAsync(
                 new SiloSettings
                 {
-                    Store = await RequireStoreAsync(parsed.GetValue(store), folder, storeExecutable, cancellation),
+                    Store = await RequireStoreAsync(parsed.GetValue(store), parsed.GetValue(storePassword), folder, storeExecutable, cancellation),
                     Name = RequireName(parsed.GetValue(name) ?? $"silo-{port}"),
                     SiloPort = port,
                     GatewayPort = parsed.GetValue(gatewayPort),
@@ -73,7 +76,8 @@ internal static class SiloCommand
                         parsed.GetValue(backend).ToString().ToLowerInvariant(),
                         [.. CpuLevels.Executed.Select(level => (int)level)],
                         RequireLabels(parsed.GetValue(label) ?? [])),
-                    Token = folder.Token(),
+                    Secret = secret,
+                    Guard = new SecretGuard(secret),
                     Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),
                     FailureDetection = TimeSpan.FromSeconds(parsed.GetValue(detection)),
                     DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(drain)),
@@ -93,6 +97,7 @@ internal static class SiloCommand
         for (var attempt = 1; ; attempt++)
         {
             await using var app = await SiloHost.BuildAsync(settings, machines);
+            await JoinCheck.RequireAsync(app.Services, settings.Guard, cancellation);
             try
             {
                 var start = app.StartAsync(cancellation);
@@ -133,18 +138,19 @@ internal static class SiloCommand
         var silo = app.Services.GetRequiredService<SiloIdentity>();
         var data = app.Services.GetRequiredService<DataPlaneAddress>().Find();
         await Console.Out.WriteLineAsync(json
-            ? JsonSerializer.Serialize(new { ready = true, name = silo.Name, address = silo.Address, store = settings.Store, data, pid = Environment.ProcessId, memoryBytes = settings.MemoryBytes }, JsonSerializerOptions.Web)
-            : $"silo {silo.Name} ready: store {settings.Store}, data port {data}, {MemorySize.Format(settings.MemoryBytes)} for guests (process {Environment.ProcessId})");
+            ? JsonSerializer.Serialize(new { ready = true, name = silo.Name, address = silo.Address, store = settings.Store.Address, data, pid = Environment.ProcessId, memoryBytes = settings.MemoryBytes }, JsonSerializerOptions.Web)
+            : $"silo {silo.Name} ready: store {settings.Store.Address}, data port {data}, {MemorySize.Format(settings.MemoryBytes)} for guests (process {Environment.ProcessId})");
     }
 
-    private static async Task<string> RequireStoreAsync(string? given, ClusterFolder folder, string executable, CancellationToken cancellation)
+    private static async Task<StoreLogin> RequireStoreAsync(string? given, string? passwordFile, ClusterFolder folder, string executable, CancellationToken cancellation)
     {
         if (given is null)
         {
             return await new StoreFinder(folder, executable).FindOrStartAsync(cancellation);
         }
 
-        return await StoreFinder.AnswersAsync(given) ? given : throw new IOException($"No store answers at {given}.");
+        var login = StoreLogin.Find(folder.Path, given, passwordFile)!;
+        return await login.WhyNotAsync() is { } reason ? throw new IOException(reason) : login;
     }
 
     private static string RequireName(string name) =>

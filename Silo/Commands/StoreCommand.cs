@@ -37,7 +37,7 @@ internal static class StoreCommand
     {
         using var alone = folder.TryHoldStore() ?? throw new IOException($"A store runs already in {folder.Path}{(folder.ReadStore() is { } other ? $" (at {other.Address}, process {other.Pid})" : "")}.");
         using var signals = new StopSignals(ignoreInterrupt: background, cancellation);
-        using var store = EmbeddedStore.Start(data ?? folder.DataPath, port != 0 ? port : FreePort.Find());
+        using var store = EmbeddedStore.Start(data ?? folder.DataPath, port != 0 ? port : FreePort.Find(), folder.Secret().StorePassword);
         var note = new StoreNote(store.Address, Environment.ProcessId);
         folder.WriteStore(note);
         try

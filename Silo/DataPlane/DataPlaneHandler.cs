@@ -1,10 +1,11 @@
+using Godwit.Access;
 using Godwit.Silo.Migrations;
 using Microsoft.AspNetCore.Connections;
 
 namespace Godwit.Silo.DataPlane;
 
 /// <summary>
-/// Accepts data connections: whoever shows the cluster's token and names an attempt that this silo expects is handed to
+/// Accepts data connections: whoever has proved to be a silo of the cluster, shows its token and names an attempt that this silo expects is handed to
 /// that attempt; everything else gets one line and is closed.
 /// </summary>
 internal sealed partial class DataPlaneHandler : ConnectionHandler
@@ -13,20 +14,23 @@ internal sealed partial class DataPlaneHandler : ConnectionHandler
 
     private readonly IncomingMigrations _incoming;
     private readonly ClusterToken _token;
+    private readonly ConnectionGuard _guard;
     private readonly ILogger<DataPlaneHandler> _log;
 
-    public DataPlaneHandler(IncomingMigrations incoming, ClusterToken token, ILogger<DataPlaneHandler> log)
+    public DataPlaneHandler(IncomingMigrations incoming, ClusterToken token, ConnectionGuard guard, ILogger<DataPlaneHandler> log)
     {
         _incoming = incoming;
         _token = token;
+        _guard = guard;
         _log = log;
     }
 
     public override async Task OnConnectedAsync(ConnectionContext connection)
     {
-        await using var stream = new DuplexPipeStream(connection.Transport);
+        await using var raw = new DuplexPipeStream(connection.Transport);
         try
         {
+            await using var stream = await _guard.AcceptAsync(raw, ClusterPort.Data, connection.ConnectionClosed);
             if (await AcceptAsync(stream, connection.ConnectionClosed) is { } attempt)
             {
                 await _incoming.ReceiveAsync(attempt, stream);

@@ -1,4 +1,5 @@
 using System.Net;
+using Godwit.Access;
 using Godwit.Engine.Machine;
 using Godwit.Grains.Hosts;
 using Godwit.Grains.Images;
@@ -57,6 +58,12 @@ public static class SiloHost
         silo.UseRedisClustering(o => o.ConfigurationOptions = StoreConnection.Options(settings.Store));
         silo.AddRedisGrainStorageAsDefault(o => o.ConfigurationOptions = StoreConnection.Options(settings.Store));
         silo.ConfigureEndpoints(IPAddress.Loopback, siloPort, gatewayPort);
+        silo.Configure<SiloConnectionOptions>(o =>
+        {
+            o.ConfigureSiloInboundConnection(c => c.UseGuardToAccept(settings.Guard, ClusterPort.Silo));
+            o.ConfigureSiloOutboundConnection(c => c.UseGuardToConnect(settings.Guard, ClusterPort.Silo));
+            o.ConfigureGatewayInboundConnection(c => c.UseGuardToAccept(settings.Guard, ClusterPort.Gateway));
+        });
         silo.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = (ClusterId, ClusterId));
         silo.Configure<SiloOptions>(o => o.SiloName = settings.Name);
         silo.Configure<ClusterMembershipOptions>(o =>
@@ -74,9 +81,10 @@ public static class SiloHost
     private static void AddGodwit(IServiceCollection services, SiloSettings settings, StoreConnection store, Func<string, MachineSpec, IMachine> machines)
     {
         services.AddSingleton(_ => store);
+        services.AddSingleton(settings.Guard);
         services.AddSingleton(machines);
         services.AddSingleton(TimeProvider.System);
-        services.AddSingleton(new ClusterToken(settings.Token));
+        services.AddSingleton(new ClusterToken(settings.Secret.DataToken));
         services.AddSingleton(p =>
         {
             var details = p.GetRequiredService<ILocalSiloDetails>();
@@ -102,7 +110,8 @@ public static class SiloHost
             p.GetRequiredService<TimeProvider>(),
             p.GetRequiredService<IOptions<OwnershipOptions>>().Value,
             p.GetRequiredService<IGrainFactory>(),
-            settings.Token,
+            settings.Secret.DataToken,
+            settings.Guard,
             p.GetRequiredService<ILogger<MigrationSource>>()));
         services.AddSingleton<VmHost>();
         services.AddSingleton<IVmHost>(p => p.GetRequiredService<VmHost>());

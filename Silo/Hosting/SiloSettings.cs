@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Grains.Interfaces;
 using Godwit.Silo.Machines;
 
@@ -6,8 +7,8 @@ namespace Godwit.Silo.Hosting;
 /// <summary>What one silo process is told on its command line.</summary>
 public sealed record SiloSettings
 {
-    /// <summary>HOST:PORT of the store.</summary>
-    public required string Store { get; init; }
+    /// <summary>The store, and the way in.</summary>
+    public required StoreLogin Store { get; init; }
 
     /// <summary>Name by which people and commands know the silo.</summary>
     public required string Name { get; init; }
@@ -27,8 +28,10 @@ public sealed record SiloSettings
     /// <summary>What it has for guests besides memory.</summary>
     public required SiloFeatures Features { get; init; }
 
-    /// <summary>The cluster's secret, 32 bytes.</summary>
-    public required byte[] Token { get; init; }
+    public required ClusterSecret Secret { get; init; }
+
+    /// <summary>What is done on each connection before it is used.</summary>
+    public required ConnectionGuard Guard { get; init; }
 
     /// <summary>How long a lease on a VM lasts.</summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(10);

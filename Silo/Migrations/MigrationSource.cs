@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Migration;
 using Godwit.Grains.Interfaces;
@@ -19,15 +20,17 @@ internal sealed partial class MigrationSource
     private readonly OwnershipOptions _ownership;
     private readonly IGrainFactory _grains;
     private readonly byte[] _token;
+    private readonly ConnectionGuard _guard;
     private readonly ILogger _log;
 
-    public MigrationSource(IOwnershipStore store, TimeProvider time, OwnershipOptions ownership, IGrainFactory grains, byte[] token, ILogger log)
+    public MigrationSource(IOwnershipStore store, TimeProvider time, OwnershipOptions ownership, IGrainFactory grains, byte[] token, ConnectionGuard guard, ILogger log)
     {
         _store = store;
         _time = time;
         _ownership = ownership;
         _grains = grains;
         _token = token;
+        _guard = guard;
         _log = log;
     }
 
@@ -72,7 +75,7 @@ internal sealed partial class MigrationSource
 
     private async Task<MigrationReport> SendAsync(HostedVm vm, MigrationJob job, string dataEndpoint, MigrationRequest request, MoveSource authority, CancellationToken stop)
     {
-        await using var link = await MigrationLink.ConnectAsync(dataEndpoint, _token, vm.Name, job.Ticket.Job, _connectLimit, stop);
+        await using var link = await MigrationLink.ConnectAsync(dataEndpoint, _guard, _token, vm.Name, job.Ticket.Job, _connectLimit, stop);
         var options = new MigrationOptions
         {
             MaxBlackout = request.MaxBlackout,

@@ -1,5 +1,5 @@
-using System.Security.Cryptography;
 using System.Text.Json;
+using Godwit.Access;
 using Godwit.Grains.Interfaces;
 
 namespace Godwit.Silo.Store;
@@ -10,10 +10,6 @@ namespace Godwit.Silo.Store;
 /// </summary>
 public sealed class ClusterFolder
 {
-    private const UnixFileMode OwnerFolder = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-    private const UnixFileMode OwnerFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-    private const int TokenBytes = 32;
-
     public ClusterFolder(string path) => Path = System.IO.Path.GetFullPath(path);
 
     public string Path { get; }
@@ -22,31 +18,14 @@ public sealed class ClusterFolder
 
     private string StoreFile => System.IO.Path.Combine(Path, LocalCluster.StoreFile);
 
-    private string TokenFile => System.IO.Path.Combine(Path, "token");
-
-    public void Create() => Directory.CreateDirectory(Path, OwnerFolder);
+    public void Create() => Directory.CreateDirectory(Path, OwnerFile.FolderMode);
 
     /// <summary>The cluster's secret, made on first use.</summary>
-    public byte[] Token()
-    {
-        Create();
-        if (!File.Exists(TokenFile))
-        {
-            WriteWhole(TokenFile, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(TokenBytes)), replace: false);
-        }
-
-        var text = File.ReadAllText(TokenFile).Trim();
-        if (text.Length != 2 * TokenBytes || !text.All(char.IsAsciiHexDigit))
-        {
-            throw new InvalidDataException($"{TokenFile} does not hold {2 * TokenBytes} hex digits; remove it while no silo runs.");
-        }
-
-        return Convert.FromHexString(text);
-    }
+    public ClusterSecret Secret() => ClusterSecret.ReadOrCreate(Path);
 
     public StoreNote? ReadStore() => LocalCluster.FindStore(Path);
 
-    public void WriteStore(StoreNote note) => WriteWhole(StoreFile, JsonSerializer.Serialize(note, LocalCluster.Json), replace: true);
+    public void WriteStore(StoreNote note) => OwnerFile.Write(StoreFile, JsonSerializer.Serialize(note, LocalCluster.Json), replace: true);
 
     /// <summary>Removes the note if it is still this process's.</summary>
     public void RemoveStore(StoreNote note)
@@ -79,28 +58,7 @@ public sealed class ClusterFolder
             Mode = FileMode.OpenOrCreate,
             Access = FileAccess.ReadWrite,
             Share = FileShare.None,
-            UnixCreateMode = OwnerFile,
+            UnixCreateMode = OwnerFile.FileMode,
         });
-    }
-
-    /// <summary>By rename, so that a reader sees the old or the new, never a part.</summary>
-    private static void WriteWhole(string path, string text, bool replace)
-    {
-        var part = $"{path}.{Environment.ProcessId}";
-        using (var file = new FileStream(part, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = OwnerFile }))
-        using (var writer = new StreamWriter(file))
-        {
-            writer.Write(text);
-        }
-
-        try
-        {
-            File.Move(part, path, replace);
-        }
-        catch (IOException) when (!replace && File.Exists(path))
-        {
-            // Another process was first: what it wrote stands.
-            File.Delete(part);
-        }
     }
 }

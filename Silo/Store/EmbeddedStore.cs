@@ -23,7 +23,7 @@ public sealed class EmbeddedStore : IDisposable
     /// Starts the server with its log and checkpoints in <paramref name="folder"/>. A write is acknowledged once it is in
     /// the append-only file: an ownership record that was acknowledged must survive.
     /// </summary>
-    public static EmbeddedStore Start(string folder, int port, ILoggerFactory? log = null)
+    public static EmbeddedStore Start(string folder, int port, string password, ILoggerFactory? log = null)
     {
         Directory.CreateDirectory(folder);
         var server = new GarnetServer(
@@ -34,6 +34,8 @@ public sealed class EmbeddedStore : IDisposable
                 "--page", "4m",
                 "--segment", "64m",
                 "--index", "8m",
+                "--auth", "Password",
+                "--password", password,
                 "--lua",
                 "--aof",
                 "--aof-commit-wait",

@@ -1,3 +1,4 @@
+using Godwit.Access;
 using StackExchange.Redis;
 
 namespace Godwit.Silo.Store;
@@ -17,17 +18,17 @@ public sealed class StoreConnection : IAsyncDisposable
     public CancellationToken Closing => _closing.Token;
 
     /// <summary>Throws <see cref="RedisConnectionException"/> where nothing answers at the address.</summary>
-    public static async Task<StoreConnection> OpenAsync(string address)
+    public static async Task<StoreConnection> OpenAsync(StoreLogin login)
     {
-        var options = Options(address);
+        var options = Options(login);
         options.AbortOnConnectFail = true;
         return new StoreConnection(await ConnectionMultiplexer.ConnectAsync(options));
     }
 
     /// <summary>Short time-outs: what is unknown is asked again rather than waited for.</summary>
-    public static ConfigurationOptions Options(string address)
+    public static ConfigurationOptions Options(StoreLogin login)
     {
-        var options = ConfigurationOptions.Parse(address);
+        var options = login.Options();
         options.AbortOnConnectFail = false;
         options.ConnectTimeout = 2000;
         options.AsyncTimeout = 2000;

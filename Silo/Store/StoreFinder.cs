@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using StackExchange.Redis;
+using Godwit.Access;
 
 namespace Godwit.Silo.Store;
 
@@ -19,17 +19,17 @@ public sealed class StoreFinder
         _executable = executable;
     }
 
-    /// <summary>The address of a store that answers; throws <see cref="IOException"/> with one line where none can be had.</summary>
-    public async Task<string> FindOrStartAsync(CancellationToken cancellation)
+    /// <summary>A store that answers; throws <see cref="IOException"/> with one line where none can be had.</summary>
+    public async Task<StoreLogin> FindOrStartAsync(CancellationToken cancellation)
     {
         var since = Stopwatch.GetTimestamp();
         using var pause = new PeriodicTimer(_pause);
         string? failure = null;
         while (Stopwatch.GetElapsedTime(since) < _limit)
         {
-            if (await FindAsync() is { } address)
+            if (await FindAsync() is { } login)
             {
-                return address;
+                return login;
             }
 
             // Another silo may be starting it at the same time: then ours finds the folder held, and the next look finds theirs.
@@ -43,23 +43,9 @@ public sealed class StoreFinder
         throw new IOException($"The embedded store could not be started: {failure ?? "no answer"}");
     }
 
-    /// <summary>The running store's address; null where none answers.</summary>
-    public async Task<string?> FindAsync() =>
-        _folder.ReadStore() is { } note && await AnswersAsync(note.Address) ? note.Address : null;
-
-    public static async Task<bool> AnswersAsync(string address)
-    {
-        try
-        {
-            await using var store = await StoreConnection.OpenAsync(address);
-            await store.Database.PingAsync();
-            return true;
-        }
-        catch (Exception e) when (e is RedisException or TimeoutException or ArgumentException)
-        {
-            return false;
-        }
-    }
+    /// <summary>The running store; null where none answers.</summary>
+    public async Task<StoreLogin?> FindAsync() =>
+        StoreLogin.Find(_folder.Path, null) is { } login && await login.WhyNotAsync() is null ? login : null;
 
     /// <summary>Null: it is ready; otherwise why it is not.</summary>
     private async Task<string?> StartAsync(CancellationToken cancellation)

@@ -13,15 +13,16 @@ public sealed class DependencyLawTests
     {
         ["Engine"] = new([], ["Iced", "MessagePack", "System.IO.Hashing", "ZstdSharp.Port", "K4os.Compression.LZ4"]),
         ["Grains.Interfaces"] = new([], ["Microsoft.Orleans.Sdk"]),
+        ["Access"] = new(["Grains.Interfaces"], ["Microsoft.Orleans.Sdk", "StackExchange.Redis"]),
         ["Grains"] = new(["Grains.Interfaces", "Engine"], ["Microsoft.Orleans.Sdk", "Microsoft.Orleans.Server"]),
         ["Silo"] = new(
-            ["Grains", "Grains.Interfaces", "Engine"],
+            ["Access", "Grains", "Grains.Interfaces", "Engine"],
             [
                 "Microsoft.Orleans.Server", "Microsoft.Orleans.Clustering.Redis", "Microsoft.Orleans.Persistence.Redis", "Microsoft.Orleans.Reminders.Redis", "Microsoft.Orleans.Dashboard",
                 "StackExchange.Redis", "Microsoft.Garnet", "System.CommandLine",
                 "OpenTelemetry.Extensions.Hosting", "OpenTelemetry.Exporter.OpenTelemetryProtocol", "OpenTelemetry.Exporter.Prometheus.AspNetCore",
             ]),
-        ["Sdk"] = new(["Grains.Interfaces"], ["Microsoft.Orleans.Client", "Microsoft.Orleans.Clustering.Redis", "StackExchange.Redis"]),
+        ["Sdk"] = new(["Access", "Grains.Interfaces"], ["Microsoft.Orleans.Client", "Microsoft.Orleans.Clustering.Redis", "StackExchange.Redis"]),
         ["Cli"] = new(["Sdk", "Engine"], ["System.CommandLine", "Spectre.Console"]),
     };
 

@@ -202,7 +202,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     public async Task AnAddressWithoutAStoreIsNamedInTheRefusal()
     {
         var port = Godwit.Silo.Hosting.FreePort.Find();
-        await RefusedAsync(ClusterError.Unavailable, $"No store answers at 127.0.0.1:{port}", () => GodwitClient.ConnectAsync($"127.0.0.1:{port}"));
+        await RefusedAsync(ClusterError.Unavailable, $"No store answers at 127.0.0.1:{port}", () => GodwitClient.ConnectAsync(Godwit.Access.ClusterAccess.Open(cluster.Folder, $"127.0.0.1:{port}")));
     }
 
     internal static async Task RefusedAsync(ClusterError error, string says, Func<Task> call)

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Godwit.Access;
 using Godwit.Cluster.Tests.Processes;
 using Godwit.Silo.DataPlane;
 using Xunit;
@@ -10,11 +11,32 @@ namespace Godwit.Cluster.Tests;
 [Collection(TwoSilosCollection.Name)]
 public sealed class DataPlaneTests(TwoSilos cluster)
 {
-    private byte[] Token => Convert.FromHexString(File.ReadAllText(Path.Combine(cluster.Folder, "token")).Trim());
+    private ClusterSecret Secret => ClusterSecret.TryRead(cluster.Folder)!;
 
     [Fact]
     public void TheTokenIsReadableByItsOwnerOnly() =>
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(cluster.Folder, "token")));
+
+    [Theory]
+    [InlineData("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n")]
+    [InlineData("GDWTxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")]
+    public async Task WhoDoesNotProveItselfIsClosed(string bytes)
+    {
+        await using var link = await OpenAsync();
+        await link.WriteAsync(System.Text.Encoding.ASCII.GetBytes(bytes));
+
+        await EndedAsync(link);
+    }
+
+    [Fact]
+    public async Task AnotherClustersSecretIsRefused()
+    {
+        await using var raw = await OpenAsync();
+
+        var refused = await Assert.ThrowsAsync<AccessRefusedException>(() => new SecretGuard(ClusterSecret.New()).ConnectAsync(raw, ClusterPort.Data, raw.Socket.RemoteEndPoint, default));
+
+        Assert.Contains("does not know the secret", refused.Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public async Task AWrongTokenIsRefused()
@@ -31,7 +53,7 @@ public sealed class DataPlaneTests(TwoSilos cluster)
     public async Task AnAttemptThatNobodyAnnouncedIsRefused()
     {
         await using var link = await ConnectAsync();
-        await new Preamble(Token, "vm", "attempt").WriteAsync(link, default);
+        await new Preamble(Secret.DataToken, "vm", "attempt").WriteAsync(link, default);
 
         Assert.Equal("no such migration is expected", await Preamble.ReadAnswerAsync(link, default));
 
@@ -46,12 +68,18 @@ public sealed class DataPlaneTests(TwoSilos cluster)
         await using var link = await ConnectAsync();
         await link.WriteAsync(System.Text.Encoding.ASCII.GetBytes(bytes));
 
-        var ended = await Record.ExceptionAsync(async () => Assert.Equal(0, await link.ReadAsync(new byte[1])));
+        await EndedAsync(link);
+    }
 
+    private static async Task EndedAsync(Stream link)
+    {
+        var ended = await Record.ExceptionAsync(async () => Assert.Equal(0, await link.ReadAsync(new byte[1])));
         Assert.True(ended is null or IOException, ended?.ToString());
     }
 
-    private async Task<NetworkStream> ConnectAsync()
+    private async Task<Stream> ConnectAsync() => await new SecretGuard(Secret).ConnectAsync(await OpenAsync(), ClusterPort.Data, null, default);
+
+    private async Task<NetworkStream> OpenAsync()
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(IPEndPoint.Parse(cluster.Silo("a").Ready.GetProperty("data").GetString()!));

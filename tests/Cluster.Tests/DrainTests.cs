@@ -98,7 +98,7 @@ public sealed class DrainTests(TwoSilos cluster)
         var first = await cluster.Client.DrainSiloAsync(name, new DrainRequest { PerSilo = 1 });
         await hold.WaitAsync();
         Assert.Single((await HostAsync(name)).Leaving);
-        await using var other = await GodwitClient.ConnectAsync(cluster.Store);
+        await using var other = await GodwitClient.ConnectAsync(cluster.Access);
 
         // The same command finds the same job, and the limit it began with.
         var second = await other.DrainSiloAsync(name, new DrainRequest { PerSilo = 3 });
@@ -210,7 +210,7 @@ public sealed class DrainTests(TwoSilos cluster)
         var folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
         await using var store = await TestProcess.StartAsync("store", "--cluster", folder, "--json");
         await using var silo = await TestProcess.StartAsync("silo", "--cluster", folder, "--name", "only", "--memory", "1G", "--json");
-        await using (var client = await GodwitClient.ConnectAsync(store.Ready.GetProperty("address").GetString()!))
+        await using (var client = await GodwitClient.ConnectAsync(Godwit.Access.ClusterAccess.Open(folder)))
         {
             var vm = client.Vm("alone");
             await vm.CreateAsync(_small);

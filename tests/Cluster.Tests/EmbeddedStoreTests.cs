@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Cluster.Tests.Processes;
 using Godwit.Grains.Interfaces;
 using Xunit;
@@ -27,7 +28,7 @@ public sealed class EmbeddedStoreTests : IAsyncLifetime
             await silo.WaitForExitAsync();
         }
 
-        Assert.True(await Godwit.Silo.Store.StoreFinder.AnswersAsync(address));
+        Assert.Null(await StoreLogin.Find(_folder, address)!.WhyNotAsync());
     }
 
     public async Task DisposeAsync()

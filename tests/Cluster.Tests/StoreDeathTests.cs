@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Client;
 using Godwit.Cluster.Tests.Processes;
 using Godwit.Grains.Interfaces;
@@ -20,7 +21,7 @@ public sealed class StoreDeathTests : IAsyncLifetime
         const int kills = 2;
         const int writesBetween = 50;
         await using var server = await StoreServer.StartAsync(kind, _folder);
-        await using var connection = await StoreConnection.OpenAsync(server.Address);
+        await using var connection = await StoreConnection.OpenAsync(server.Login);
         var store = new RedisOwnershipStore(connection);
         var name = TwoSilos.NewName();
         Assert.True(await store.CreateAsync(name, new VmDefinition { MemoryBytes = 1 << 20 }, default));
@@ -39,7 +40,7 @@ public sealed class StoreDeathTests : IAsyncLifetime
             await server.StartAgainAsync();
             await onItsWay;
 
-            await using var fresh = await StoreConnection.OpenAsync(server.Address);
+            await using var fresh = await StoreConnection.OpenAsync(server.Login);
             Assert.Equal(record, await new RedisOwnershipStore(fresh).ReadAsync(name, default));
         }
 
@@ -59,7 +60,7 @@ public sealed class StoreDeathTests : IAsyncLifetime
     {
         await using var store = await StoreServer.StartAsync(kind, _folder);
         await using var silo = await TestProcess.StartAsync("silo", "--cluster", _folder, "--store", store.Address, "--name", "a", "--lease", "2", "--json");
-        await using var client = await GodwitClient.ConnectAsync(store.Address);
+        await using var client = await GodwitClient.ConnectAsync(ClusterAccess.Open(_folder, store.Address));
         var vm = client.Vm("kept");
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
         await vm.StartAsync();

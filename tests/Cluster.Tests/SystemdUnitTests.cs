@@ -68,7 +68,7 @@ public sealed class SystemdUnitTests : IAsyncLifetime
     {
         await using var store = await TestProcess.StartAsync(Command(Store));
         await using var silo = await TestProcess.StartAsync(Command(Silo));
-        await using var client = await GodwitClient.ConnectAsync($"127.0.0.1:{_port}");
+        await using var client = await GodwitClient.ConnectAsync(Godwit.Access.ClusterAccess.Open(Path.Combine(_folder, "cluster")));
 
         await Eventually.HoldsAsync("silo \"one\" is active with 1 GiB", async () =>
             (await client.SilosAsync()).Any(s => s.Name == "one" && s.Host?.MemoryCapacity == 1L << 30));

@@ -177,7 +177,7 @@ public sealed class VmCommandTests(TwoSilos cluster)
     {
         using var barrier = new HoldPoint("copy");
         var vm = await RunningAsync("a", barrier.CommandLine);
-        await using (var passing = await GodwitClient.ConnectAsync(cluster.Store))
+        await using (var passing = await GodwitClient.ConnectAsync(cluster.Access))
         {
             await passing.Vm(vm.Name).MigrateAsync(new MigrationRequest { Target = "b" });
             await barrier.WaitAsync();

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Godwit.Access;
 using Godwit.Cli.Terminal;
 using Godwit.Client;
 using Godwit.Grains.Interfaces;
@@ -12,6 +13,13 @@ internal static class ClusterOptions
     {
         Description = "The store's address (default: the one that runs in the cluster folder)",
         HelpName = "HOST:PORT",
+        Recursive = true,
+    };
+
+    public static readonly Option<string?> StorePasswordFile = new("--store-password-file")
+    {
+        Description = $"Holds the password of a store that is not the embedded one (mode 600; or ${StoreLogin.PasswordVariable})",
+        HelpName = "FILE",
         Recursive = true,
     };
 
@@ -30,6 +38,7 @@ internal static class ClusterOptions
     public static void AddTo(Command group)
     {
         group.Options.Add(Store);
+        group.Options.Add(StorePasswordFile);
         group.Options.Add(Cluster);
         group.Options.Add(Json);
     }
@@ -37,11 +46,8 @@ internal static class ClusterOptions
     /// <summary>A client of the cluster that the options name; throws <see cref="GodwitException"/> where there is none.</summary>
     public static Task<GodwitClient> ConnectAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var folder = parsed.GetValue(Cluster)!;
-        var store = parsed.GetValue(Store)
-            ?? LocalCluster.FindStore(folder)?.Address
-            ?? throw new GodwitException(ClusterError.Unavailable, $"No cluster runs here (no store in {folder}); start one with \"godwit silo\", or name its store with --store.");
-        return GodwitClient.ConnectAsync(store, cancellation: cancellation);
+        var access = ClusterAccess.Open(parsed.GetValue(Cluster)!, parsed.GetValue(Store), parsed.GetValue(StorePasswordFile));
+        return GodwitClient.ConnectAsync(access, cancellation: cancellation);
     }
 
     /// <summary>A command's action with a client and an output, and exit code 0 when it returns.</summary>

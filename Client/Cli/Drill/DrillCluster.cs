@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Client;
 
 namespace Godwit.Cli.Drill;
@@ -40,7 +41,7 @@ internal sealed class DrillCluster : IAsyncDisposable
             cluster._store = await DrillProcess.StartAsync(executable, ["store", "--cluster", cluster._folder, "--json"], cancellation).ConfigureAwait(false);
             for (int i = 0; i < silos; i++)
                 await cluster.AddSiloAsync(((char)('A' + i)).ToString(), cancellation).ConfigureAwait(false);
-            cluster.Client = await GodwitClient.ConnectAsync(cluster.StoreAddress, cancellation: cancellation).ConfigureAwait(false);
+            cluster.Client = await GodwitClient.ConnectAsync(ClusterAccess.Open(cluster._folder, cluster.StoreAddress), cancellation: cancellation).ConfigureAwait(false);
             return cluster;
         }
         catch

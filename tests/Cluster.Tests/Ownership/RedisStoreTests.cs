@@ -19,7 +19,7 @@ public sealed class StoreServers : IAsyncLifetime
         if (!_stores.TryGetValue(kind, out var store))
         {
             var server = await StoreServer.StartAsync(kind, _folder);
-            _stores[kind] = store = (server, await StoreConnection.OpenAsync(server.Address));
+            _stores[kind] = store = (server, await StoreConnection.OpenAsync(server.Login));
         }
 
         return store.Connection;

@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Client;
 using Xunit;
 
@@ -57,7 +58,7 @@ internal sealed class RealSilos : IAsyncDisposable
         _store = await StoreServer.StartAsync(kind, _folder);
         _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name =>
             TestProcess.StartAsync(Executable, ["silo", "--cluster", _folder, "--store", _store.Address, "--name", name, "--memory", "256M", "--json"]))));
-        Client = await GodwitClient.ConnectAsync(_store.Address);
+        Client = await GodwitClient.ConnectAsync(ClusterAccess.Open(_folder, _store.Address));
         await Eventually.HoldsAsync("two silos are active", async () => (await Client.SilosAsync()).Count(s => s.Host is not null) == 2);
     }
 }

@@ -1,3 +1,5 @@
+using Godwit.Access;
+
 namespace Godwit.Cluster.Tests.Processes;
 
 /// <summary>What a cluster's store can be.</summary>
@@ -29,6 +31,9 @@ internal sealed class StoreServer : IAsyncDisposable
     }
 
     public string Address => $"127.0.0.1:{_port}";
+
+    /// <summary>The way in; while it runs.</summary>
+    public StoreLogin Login => StoreLogin.Find(_folder, Address)!;
 
     /// <param name="folder">The cluster folder; the store's data is in it.</param>
     public static async Task<StoreServer> StartAsync(StoreKind kind, string folder)

@@ -1,3 +1,4 @@
+using Godwit.Access;
 using Godwit.Client;
 using Xunit;
 
@@ -15,6 +16,9 @@ public sealed class TwoSilos : IAsyncLifetime
 
     public string Folder => _folder;
 
+    /// <summary>For one more client.</summary>
+    public ClusterAccess Access => ClusterAccess.Open(_folder, Store);
+
     internal TestProcess Silo(string name) => _processes.First(p => !p.HasExited && p.Ready.TryGetProperty("name", out var n) && n.GetString() == name);
 
     internal string AddressOf(string name) => Silo(name).Ready.GetProperty("address").GetString()!;
@@ -25,7 +29,7 @@ public sealed class TwoSilos : IAsyncLifetime
         _processes.Add(store);
         Store = store.Ready.GetProperty("address").GetString()!;
         var silos = await Task.WhenAll(StartSiloAsync("a"), StartSiloAsync("b"));
-        Client = await GodwitClient.ConnectAsync(Store);
+        Client = await GodwitClient.ConnectAsync(Access);
         await Eventually.HoldsAsync("two silos are active", async () => (await Client.SilosAsync()).Count(s => s.Host is not null) == 2);
     }
 

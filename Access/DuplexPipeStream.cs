@@ -1,9 +1,9 @@
 using System.IO.Pipelines;
 
-namespace Godwit.Silo.DataPlane;
+namespace Godwit.Access;
 
 /// <summary>A connection's two pipes as one stream.</summary>
-internal sealed class DuplexPipeStream : Stream
+public sealed class DuplexPipeStream : Stream
 {
     private readonly Stream _input;
     private readonly Stream _output;

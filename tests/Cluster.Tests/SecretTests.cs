@@ -1,0 +1,111 @@
+using System.Net;
+using System.Net.Sockets;
+using Godwit.Access;
+using Godwit.Client;
+using Godwit.Cluster.Tests.Processes;
+using Godwit.Grains.Interfaces;
+using StackExchange.Redis;
+using Xunit;
+
+namespace Godwit.Cluster.Tests;
+
+/// <summary>What users of the machine who cannot read the cluster folder get from a one-machine cluster: nothing.</summary>
+[Collection(TwoSilosCollection.Name)]
+public sealed class SecretTests(TwoSilos cluster) : IDisposable
+{
+    private readonly string _other = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
+
+    [Fact]
+    public async Task TheEmbeddedStoreAsksForItsPassword()
+    {
+        var refused = await Assert.ThrowsAnyAsync<RedisException>(() => ConnectionMultiplexer.ConnectAsync(cluster.Store));
+        Assert.Contains("NOAUTH", refused.Message, StringComparison.Ordinal);
+
+        Assert.Null(await StoreLogin.Find(cluster.Folder, null)!.WhyNotAsync());
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("wrong")]
+    public async Task ALoginWithoutThePasswordSaysWhereToPutIt(string? password)
+    {
+        var reason = await new StoreLogin { Address = cluster.Store, Password = password }.WhyNotAsync();
+
+        Assert.Contains("asks for a", reason, StringComparison.Ordinal);
+        Assert.Contains("--store-password-file", reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AClientWithAnotherSecretIsNotLetIn()
+    {
+        // As one who got hold of the store's password, and of nothing else.
+        var access = cluster.Access with { Guard = new SecretGuard(ClusterSecret.New()) };
+
+        await BadInputTests.RefusedAsync(ClusterError.Denied, "does not know the secret of this cluster folder", () => GodwitClient.ConnectAsync(access, TimeSpan.Zero));
+    }
+
+    [Fact]
+    public async Task ASiloWithAnotherSecretDoesNotJoin()
+    {
+        var password = Path.Combine(_other, "password");
+        Directory.CreateDirectory(_other, OwnerFile.FolderMode);
+        OwnerFile.Write(password, StoreLogin.Find(cluster.Folder, null)!.Password!, replace: false);
+
+        var (exitCode, output, errors) = await TestProcess.RunAsync(TestProcess.Executable, "silo", "--cluster", _other, "--store", cluster.Store, "--store-password-file", password, "--name", "stranger", "--failure-detection", "1", "--json");
+
+        Assert.Equal((1, ""), (exitCode, output));
+        Assert.Contains("does not let this one join", errors, StringComparison.Ordinal);
+        Assert.Single(errors.Trim().Split('\n'));
+        Assert.DoesNotContain(await cluster.Client.SilosAsync(), s => s.Name == "stranger");
+    }
+
+    [Fact]
+    public async Task ASecretThatOthersMayReadIsNotUsed()
+    {
+        ClusterSecret.ReadOrCreate(_other);
+        var file = Path.Combine(_other, ClusterSecret.FileName);
+        File.SetUnixFileMode(file, OwnerFile.FileMode | UnixFileMode.GroupRead);
+
+        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, "silo", "--cluster", _other);
+
+        Assert.Equal(1, exitCode);
+        Assert.Contains($"chmod 600 {file}", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TheSecretIsMadeOnceAndForItsOwnerAlone()
+    {
+        var first = ClusterSecret.ReadOrCreate(_other);
+
+        Assert.Equal(first.ToHex(), ClusterSecret.ReadOrCreate(_other).ToHex());
+        Assert.Equal(OwnerFile.FileMode, File.GetUnixFileMode(Path.Combine(_other, ClusterSecret.FileName)));
+        Assert.Equal(OwnerFile.FolderMode, File.GetUnixFileMode(_other));
+        Assert.Equal(["token"], Directory.EnumerateFileSystemEntries(_other).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public async Task WhatIsProvedAtOnePortCountsForNothingAtAnother()
+    {
+        var secret = ClusterSecret.New();
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var client = new TcpClient();
+        await client.ConnectAsync((IPEndPoint)listener.LocalEndpoint);
+        using var server = await listener.AcceptTcpClientAsync();
+
+        var accepting = new SecretGuard(secret).AcceptAsync(server.GetStream(), ClusterPort.Silo, default);
+        var connecting = new SecretGuard(secret).ConnectAsync(client.GetStream(), ClusterPort.Gateway, null, default);
+
+        await Assert.ThrowsAsync<AccessRefusedException>(() => accepting);
+        server.Dispose();
+        await Assert.ThrowsAnyAsync<IOException>(() => connecting);
+    }
+
+    public void Dispose()
+    {
+        if (Directory.Exists(_other))
+        {
+            Directory.Delete(_other, recursive: true);
+        }
+    }
+}

@@ -34,7 +34,7 @@ public sealed class ClusterSecret
     /// <summary>The folder's secret, made on first use.</summary>
     public static ClusterSecret ReadOrCreate(string folder)
     {
-        Directory.CreateDirectory(folder, OwnerFile.FolderMode);
+        OwnerFile.CreateFolder(folder);
         OwnerFile.Write(Path.Combine(folder, FileName), New().ToHex(), replace: false);
         return TryRead(folder) ?? throw new IOException($"{Path.Combine(folder, FileName)} was removed as soon as it was made.");
     }

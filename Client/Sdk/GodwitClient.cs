@@ -19,11 +19,15 @@ public sealed class GodwitClient : IAsyncDisposable
 
     private readonly IHost _host;
 
-    private GodwitClient(IHost host)
+    private GodwitClient(IHost host, string store)
     {
         _host = host;
+        Store = store;
         Calls = new ClusterCalls(host.Services.GetRequiredService<IClusterClient>());
     }
+
+    /// <summary>The store's address, or the silos' that were named.</summary>
+    public string Store { get; }
 
     internal ClusterCalls Calls { get; }
 
@@ -50,7 +54,7 @@ public sealed class GodwitClient : IAsyncDisposable
         try
         {
             await host.StartAsync(cancellation);
-            return new GodwitClient(host);
+            return new GodwitClient(host, access.Where);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {

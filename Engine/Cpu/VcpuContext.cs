@@ -78,12 +78,13 @@ public unsafe struct VcpuContext
     public nint Owner;
 
     /// <summary>
-    /// The status flags while translated code runs: OF in bit 0; SF, ZF, AF and PF in bits 8-15 as LAHF has them (its CF
-    /// does not count). CF in a byte of its own. An AF that is 0 whatever LAHF said is masked by the last byte.
+    /// The status flags on the way into translated code and out of it: OF in bit 0; SF, ZF, AF, PF and CF in bits 8-15
+    /// as LAHF has them.
     /// </summary>
     public ushort NativeFlags;
 
-    public byte NativeCarry, NativeFlagsKept;
+    /// <summary>The link by which translated code was left; 0: none.</summary>
+    public uint NativeLink;
 
     /// <summary>Not 0 while translated code has the vector registers and MXCSR in the host's; never while C# runs.</summary>
     public byte NativeVectors;
@@ -91,8 +92,8 @@ public unsafe struct VcpuContext
     /// <summary>The host's MXCSR while the guest's is loaded.</summary>
     public uint HostMxcsr;
 
-    /// <summary>Translated code's own: the block that a call goes to, while its return address is pushed.</summary>
-    public ulong NativeTarget;
+    /// <summary>Translated code's own: RIP and code that a call goes to, while its return address is pushed.</summary>
+    public ulong NativeTarget, NativeTargetCode;
 
     /// <summary>The way into translated code.</summary>
     public void* NativeEntry;

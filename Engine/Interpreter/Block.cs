@@ -41,7 +41,7 @@ internal unsafe struct Block
     /// <summary>The <see cref="CodeMode"/> that it was decoded for.</summary>
     public byte Mode;
 
-    /// <summary>Where the block's translation starts in the code cache; 0, where none exists, leads back to the interpreter.</summary>
+    /// <summary>Where the block's translation starts in the code cache; 0: there is none.</summary>
     public uint Native;
 
     /// <summary>The first op that belongs to an instruction: past the op that a translator has put in front.</summary>

@@ -211,6 +211,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
             link = &(*link)->HashNext;
         *link = block->HashNext;
         block->Instructions = Block.Stale;
+        Translator?.Dropped(block);
         Op* op = (Op*)(block + 1);
         for (int i = 0; i < block->Ops; i++)
         {

@@ -4,11 +4,10 @@ using Godwit.Engine.Cpu;
 
 namespace Godwit.Engine.Interpreter;
 
-/// <summary>One entry of the software TLB. A tag is the page's linear address; an invalid tag has low bits set and matches nothing.</summary>
+/// <summary>One entry of the software TLB. A tag is the page's linear address; an invalid one belongs to a page that has another entry, so that no address that comes here differs from it within the page only.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 32)]
 public unsafe struct TlbEntry
 {
-    public const ulong Invalid = 1;
     public const int Count = 4096;
 
     public ulong ReadTag;
@@ -17,8 +16,11 @@ public unsafe struct TlbEntry
     /// <summary>Host address = linear address + addend.</summary>
     public ulong Addend;
 
-    /// <summary>Guest physical address of the page.</summary>
-    public ulong Physical;
+    /// <summary>Host address of the page.</summary>
+    public ulong Host;
+
+    /// <summary>The tag that never matches in the entry of an index: neither that of an access that starts there, nor that of the page after it.</summary>
+    public static ulong Invalid(int index) => (ulong)(index ^ Count / 2) << 12;
 }
 
 /// <summary>

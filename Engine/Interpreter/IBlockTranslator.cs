@@ -12,6 +12,9 @@ internal unsafe interface IBlockTranslator
     /// <summary>There is no room for more: the dispatcher drops all code at its next turn.</summary>
     bool IsFull { get; }
 
+    /// <summary>Where blocks are found by RIP; set before anything is decoded.</summary>
+    JumpCache? Jumps { set; }
+
     /// <summary>Puts the counting op at the start of a block where the block may be translated, and moves past it.</summary>
     void Open(ref Op* op, ulong rip, byte mode);
 
@@ -20,6 +23,15 @@ internal unsafe interface IBlockTranslator
     /// host code too; those have a <see cref="Op.Link"/> though they are no branches.
     /// </summary>
     delegate*<VcpuContext*, Op*, Op*> Plain(Op* op);
+
+    /// <summary>Where host code of a block is entered by branches that know its RIP: the translation, or what leads out with the RIP in R10.</summary>
+    void* Entry(Block* block);
+
+    /// <summary>A block's code has been overwritten: its translation is not to be entered any more.</summary>
+    void Dropped(Block* block);
+
+    /// <summary>Translations of code pages have changed: what was found by RIP alone may be elsewhere.</summary>
+    void JumpsFlushed();
 
     /// <summary>Every block is being dropped, and with them what was made of them.</summary>
     void Clear();

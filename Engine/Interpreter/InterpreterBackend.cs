@@ -24,7 +24,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private readonly VcpuContext* _c;
     private readonly BlockCache _blocks;
     private readonly BlockDecoder _decoder;
-    private readonly JumpCache _jumps = new();
+    private readonly JumpCache _jumps;
     private readonly CodeTranslations _code;
     private readonly SoftwareTlb _tlb;
     private readonly ConcurrentQueue<PageNumber> _written = new();
@@ -49,6 +49,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         _vcpu = vcpu;
         _c = vcpu.Context;
         LargePages large = new();
+        _jumps = new JumpCache(translator);
+        if (translator != null)
+            translator.Jumps = _jumps;
         _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes) { Translator = translator };
         _code = new CodeTranslations(vcpu, large);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);

@@ -139,9 +139,10 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         }
         foreach (Bank bank in _banks)
         {
-            TlbEntry* entry = bank.Entries + Index(linear);
+            int index = Index(linear);
+            TlbEntry* entry = bank.Entries + index;
             if (((entry->ReadTag ^ linear) & ~OffsetMask) == 0 || ((entry->WriteTag ^ linear) & ~OffsetMask) == 0)
-                *entry = Empty;
+                *entry = Empty(index);
         }
         if (_code.Holds(linear))
         {
@@ -156,9 +157,9 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         foreach (Bank bank in _banks)
         {
             foreach (ushort index in bank.Local.Filled)
-                bank.Entries[index].WriteTag = TlbEntry.Invalid;
+                bank.Entries[index].WriteTag = TlbEntry.Invalid(index);
             foreach (ushort index in bank.Global.Filled)
-                bank.Entries[index].WriteTag = TlbEntry.Invalid;
+                bank.Entries[index].WriteTag = TlbEntry.Invalid(index);
         }
     }
 
@@ -169,11 +170,11 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         foreach (Bank bank in _banks)
         {
             foreach (ushort index in bank.Local.Filled)
-                if (bank.Entries[index].Physical == physical)
-                    bank.Entries[index].WriteTag = TlbEntry.Invalid;
+                if (bank.Physical[index] == physical)
+                    bank.Entries[index].WriteTag = TlbEntry.Invalid(index);
             foreach (ushort index in bank.Global.Filled)
-                if (bank.Entries[index].Physical == physical)
-                    bank.Entries[index].WriteTag = TlbEntry.Invalid;
+                if (bank.Physical[index] == physical)
+                    bank.Entries[index].WriteTag = TlbEntry.Invalid(index);
         }
     }
 
@@ -185,7 +186,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
 
     private const ulong NoPhysical = ulong.MaxValue;
 
-    private static TlbEntry Empty => new() { ReadTag = TlbEntry.Invalid, WriteTag = TlbEntry.Invalid, Physical = NoPhysical };
+    private static TlbEntry Empty(int index) => new() { ReadTag = TlbEntry.Invalid(index), WriteTag = TlbEntry.Invalid(index) };
 
     private static int Index(ulong address) => (int)(address >> PageNumber.Shift) & (TlbEntry.Count - 1);
 
@@ -246,7 +247,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         ulong page = linear & ~OffsetMask;
         if (access == PageAccess.Read ? entry->ReadTag == page : entry->WriteTag == page)
         {
-            physical = entry->Physical + (linear & OffsetMask);
+            physical = _bank.Physical[Index(linear)] + (linear & OffsetMask);
             return (byte*)(linear + entry->Addend);
         }
         if (!Paging.Translate(_c, linear, access, _user, out PageTranslation translation))
@@ -269,11 +270,14 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         ulong page = linear & ~OffsetMask;
         ulong physical = translation.Physical & ~OffsetMask;
         // A write permission that stands goes on when the page is read through a new entry of the same page.
-        ulong writeTag = entry->ReadTag == page && entry->Physical == physical ? entry->WriteTag : TlbEntry.Invalid;
+        int index = Index(linear);
+        ulong invalid = TlbEntry.Invalid(index);
+        ulong writeTag = entry->ReadTag == page && _bank.Physical[index] == physical ? entry->WriteTag : invalid;
         if (access == PageAccess.Write)
-            writeTag = translation.MayWrite && !_blocks.IsCode(new PageNumber(physical >> PageNumber.Shift)) ? page : TlbEntry.Invalid;
-        *entry = new TlbEntry { ReadTag = page, WriteTag = writeTag, Addend = (ulong)host - page, Physical = physical };
-        (translation.Global ? _bank.Global : _bank.Local).Add(Index(linear));
+            writeTag = translation.MayWrite && !_blocks.IsCode(new PageNumber(physical >> PageNumber.Shift)) ? page : invalid;
+        *entry = new TlbEntry { ReadTag = page, WriteTag = writeTag, Addend = (ulong)host - page, Host = (ulong)host };
+        _bank.Physical[index] = physical;
+        (translation.Global ? _bank.Global : _bank.Local).Add(index);
         if (translation.PageSize > PageNumber.Size)
             _large.Add(linear, translation.PageSize);
     }
@@ -338,6 +342,9 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     {
         public TlbEntry* Entries { get; private set; }
 
+        /// <summary>The guest physical addresses of the entries' pages.</summary>
+        public ulong[] Physical { get; } = new ulong[TlbEntry.Count];
+
         public FillLog Local { get; } = new(TlbEntry.Count);
 
         public FillLog Global { get; } = new(TlbEntry.Count);
@@ -346,13 +353,13 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         {
             Entries = (TlbEntry*)NativeMemory.AlignedAlloc((nuint)(TlbEntry.Count * sizeof(TlbEntry)), 64);
             for (int i = 0; i < TlbEntry.Count; i++)
-                Entries[i] = Empty;
+                Entries[i] = Empty(i);
         }
 
         public void Clear(FillLog log)
         {
             foreach (ushort index in log.Filled)
-                Entries[index] = Empty;
+                Entries[index] = Empty(index);
             log.Clear();
         }
 

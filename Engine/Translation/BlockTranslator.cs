@@ -9,7 +9,7 @@ namespace Godwit.Engine.Translation;
 /// Translates one block. What it leaves out, and whatever does not go smoothly (a TLB miss, a target not known, a used-up
 /// budget), leads out of the code with the op to go on with, before anything of that instruction has happened.
 /// </summary>
-internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, VectorRegisters vectors, int leave)
+internal sealed unsafe class BlockTranslator
 {
     private const ulong OffsetMask = PageNumber.Size - 1;
 
@@ -17,18 +17,42 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
     private const int ShortestThatLeaves = 5;
 
     private readonly GuestInstruction[] _instructions = new GuestInstruction[BlockDecoder.Longest];
-    private readonly List<(int Displacement, int Op)> _exits = [];
-    private readonly MemoryCode _memory = new(code);
-    private readonly FlagCode _flags = new(code);
-    private readonly FeatureGate _features = new(vcpu.Services);
-    private readonly EdgeCode _edges = new(code);
+    private readonly List<(int Displacement, int Op, FlagImage Flags)> _exits = [];
+    private readonly Vcpu _vcpu;
+    private readonly HostEmitter _code;
+    private readonly VectorRegisters _vectors;
+    private readonly FlagCode _flags;
+    private readonly MemoryCode _memory;
+    private readonly VectorCode _vectorCode;
+    private readonly EdgeCode _edges;
+    private readonly FeatureGate _features;
+    private readonly Action<int> _exit;
     private Op* _first;
+
+    /// <summary>The instruction that is being emitted.</summary>
+    private int _current;
+
+    public BlockTranslator(Vcpu vcpu, HostEmitter code, VectorRegisters vectors, EdgeCode edges)
+    {
+        _vcpu = vcpu;
+        _code = code;
+        _vectors = vectors;
+        _edges = edges;
+        _flags = new FlagCode(code);
+        _memory = new MemoryCode(code, _flags);
+        _vectorCode = new VectorCode(code, _memory, _flags);
+        _features = new FeatureGate(vcpu.Services);
+        _exit = Exit;
+    }
 
     /// <summary>Bytes that a block's translation takes at most.</summary>
     public const int MostBytes = BlockDecoder.Longest * 256 + 1024;
 
-    /// <summary>Where translated code begins: op indexes with code offsets, in order. A run begins with the block or behind an instruction left out.</summary>
-    public List<(int Op, int Offset)> Runs { get; } = [];
+    /// <summary>
+    /// Where translated code begins, in order: the op's index, the entry for branches if that is the block's first, and where
+    /// what is charged already begins. A run begins with the block or behind an instruction left out.
+    /// </summary>
+    public List<(int Op, int Entry, int Body)> Runs { get; } = [];
 
     /// <summary>The instructions of the block translated last, as they were classified.</summary>
     public ReadOnlySpan<GuestInstruction> Instructions(Block* block) => _instructions.AsSpan(0, (int)Math.Min(block->Instructions, BlockDecoder.Longest));
@@ -47,7 +71,7 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
             while (to < count && _instructions[to].Form != Form.Interpreted)
                 to++;
             to = Live(from, to);
-            if (IsWorthIt(from, to, count) && !Run(from, to, count))
+            if (IsWorthIt(from, to, count) && !Run(block, from, to))
                 return;
             from = to + 1;
         }
@@ -64,34 +88,48 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
     }
 
     /// <summary>Translates instructions that follow each other; false: one of them cannot be encoded.</summary>
-    private bool Run(int from, int to, int count)
+    private bool Run(Block* block, int from, int to)
     {
-        int start = code.Offset;
+        int count = (int)block->Instructions;
+        int start = _code.Offset;
         _exits.Clear();
+        _edges.Start();
         _flags.Start();
+        if (from == 0)
+            _edges.Enter(block->Rip, block->Instructions);
+        int entry = from == 0 ? _edges.Entry : 0;
+        int body = _code.Offset;
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
-            vectors.Require((traits & VectorTraits.Wide) != 0, displacement => Exit(displacement, from));
+            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add((displacement, from, FlagImage.Rax)));
         bool ended = false;
         for (int i = from; i < to; i++)
         {
-            if (!Emit(i, ref _instructions[i], out ended))
+            _current = i;
+            if (!Emit(ref _instructions[i], out ended))
             {
-                code.Offset = start;
-                vectors.Drop();
+                _code.Offset = start;
+                _vectors.Drop();
                 return false;
             }
         }
         if (!ended)
         {
             if (to == count)
-                _edges.Follow(_first + to, _first[to].Rip, 0, displacement => Exit(displacement, to));
+            {
+                _flags.Settle();
+                _edges.Follow(_first[to].Rip, _first[to - 1].Rip);
+            }
             else
-                Leave(to);
+            {
+                _flags.Keep();
+                _edges.Leave(_first + to, _flags.Image);
+            }
         }
-        vectors.Finish();
+        _vectors.Finish();
         Exits();
-        Runs.Add((from, start));
+        _edges.Finish(block);
+        Runs.Add((from, entry, body));
         return true;
     }
 
@@ -108,7 +146,7 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
     /// <summary>Decodes and classifies a block's instructions; false: they are not what its ops were made from.</summary>
     private bool Decode(Block* block)
     {
-        byte* page = vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
+        byte* page = _vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
         if (page == null)
             return false;
         byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
@@ -149,10 +187,9 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
         return to;
     }
 
-    private bool Emit(int index, ref GuestInstruction guest, out bool ended)
+    private bool Emit(ref GuestInstruction guest, out bool ended)
     {
-        void Exits(int displacement) => Exit(displacement, index);
-        Op* op = _first + index;
+        Op* op = _first + _current;
         ref Instruction instruction = ref guest.Instruction;
         ended = false;
         switch (guest.Form)
@@ -163,110 +200,97 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
                 Address(instruction);
                 return true;
             case Form.Copied:
-                return Copied(ref guest, Exits);
+                return Copied(ref guest);
             case Form.Vector:
-                return new VectorCode(code, _memory, _flags).Emit(ref guest, Exits);
+                return _vectorCode.Emit(ref guest, _exit);
             case Form.Push:
-                PushValue(HostRegisters.Number(instruction.Op0Register), Exits);
+                _memory.CheckStack(-8, write: true, _exit);
+                _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, 0);
+                _memory.MoveStack(-8);
                 return true;
             case Form.PushConstant:
-                _memory.CheckStack(-8, write: true, Exits);
-                _flags.Lost();
-                code.Constant(HostRegisters.Second, (ulong)(long)instruction.GetImmediate(0));
-                code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
+                _memory.CheckStack(-8, write: true, _exit);
+                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, 0);
                 _memory.MoveStack(-8);
                 return true;
             case Form.Pop:
-                _memory.CheckStack(0, write: false, Exits);
-                _flags.Lost();
-                code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+                _memory.CheckStack(0, write: false, _exit);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
                 _memory.MoveStack(8);
                 _memory.Store(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
                 return true;
             case Form.Leave:
-                _memory.CheckAt(5, 0, write: false, Exits);
-                _flags.Lost();
-                code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, 5, 8);
-                code.Memory(HostEmitter.MovLoad, 5, HostRegisters.First, 0);
+                _memory.CheckAt(5, 0, write: false, _exit);
+                _code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, 5, 8);
+                _code.Memory(HostEmitter.MovLoad, 5, HostRegisters.First, 0);
                 return true;
         }
         ended = true;
+        _flags.Need(guest.Reads);
+        _flags.Settle();
         switch (guest.Form)
         {
             case Form.Jump:
-                _edges.Follow(op, op->Immediate, op->Rip, Exits);
+                _edges.Follow(op->Immediate, op->Rip);
                 break;
             case Form.ConditionalJump:
-                Conditional(op, instruction.ConditionCode, index, guest.Reads);
+                _edges.FollowIf((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op->Immediate, op->Rip);
+                _edges.Follow(op->NextRip, op->Rip);
                 break;
             case Form.Call:
-                _edges.Find(op, op->Immediate, op->Rip, Exits);
-                Push(op, Exits);
+                PushReturn(op);
+                _edges.Follow(op->Immediate, op->Rip);
                 break;
             case Form.IndirectJump:
-                Target(ref instruction, Exits);
-                _edges.FindIndirect(Exits);
-                _edges.Enter(Exits);
+                Target(ref instruction);
+                _edges.FindIndirect(_exit);
+                _edges.GoIndirect();
                 break;
             case Form.IndirectCall:
-                Target(ref instruction, Exits);
-                _edges.FindIndirect(Exits);
-                Push(op, Exits);
+                Target(ref instruction);
+                _edges.FindIndirect(_exit);
+                _edges.Remember();
+                PushReturn(op);
+                _edges.GoRemembered();
                 break;
             case Form.Return:
-                _memory.CheckStack(0, write: false, Exits);
-                code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
-                _edges.FindIndirect(Exits);
-                _edges.Check(Exits);
+                _memory.CheckStack(0, write: false, _exit);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+                _edges.FindIndirect(_exit);
                 _memory.MoveStack(8 + (int)op->Immediate);
-                _edges.Go();
+                _edges.GoIndirect();
                 break;
         }
         return true;
     }
 
-    private void Conditional(Op* op, ConditionCode condition, int index, RflagsBits reads)
+    private void PushReturn(Op* op)
     {
-        _flags.Need(reads);
-        int taken = code.JumpIf((byte)(0x80 + (condition - ConditionCode.o)));
-        // Not taken: the end op behind the branch knows the way, and the branch itself once it has been there.
-        _edges.Follow(op + 1, op->NextRip, op->Rip, displacement => Exit(displacement, index + 1), op, ContextLayout.OpDisplacement);
-        code.Land(taken);
-        _edges.Follow(op, op->Immediate, op->Rip, displacement => Exit(displacement, index));
-    }
-
-    /// <summary>The end of a call whose target block is in the first scratch register: pushes the return address and goes there.</summary>
-    private void Push(Op* op, Action<int> exit)
-    {
-        _edges.Check(exit);
-        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
-        _memory.CheckStack(-8, write: true, exit);
-        code.Constant(HostRegisters.Second, op->NextRip);
-        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
-        _memory.MoveStack(-8);
-        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
-        _edges.Charge();
-        _edges.Go();
-    }
-
-    private void PushValue(int guest, Action<int> exit)
-    {
-        _memory.CheckStack(-8, write: true, exit);
-        _flags.Lost();
-        code.Memory(HostEmitter.MovStore, _memory.Load(guest, HostRegisters.Second), HostRegisters.First, 0);
+        _memory.CheckStack(-8, write: true, _exit);
+        long next = (long)op->NextRip;
+        if (next == (int)next)
+            _code.StoreConstant((int)next, HostRegisters.First, 0);
+        else
+        {
+            _code.Constant(HostRegisters.Second, op->NextRip);
+            _code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
+        }
         _memory.MoveStack(-8);
     }
 
     /// <summary>An indirect branch's target into the first scratch register.</summary>
-    private void Target(ref Instruction instruction, Action<int> exit)
+    private void Target(ref Instruction instruction)
     {
         if (instruction.Op0Kind == OpKind.Memory)
         {
-            _memory.Check(instruction, 8, write: false, exit);
-            code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+            _memory.Check(instruction, 8, write: false, _exit);
+            _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
         }
         else
-            code.Move(HostRegisters.First, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.First));
+        {
+            _flags.Save();
+            _code.Move(HostRegisters.First, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.First));
+        }
     }
 
     private void Address(in Instruction instruction)
@@ -278,24 +302,23 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
         if (size == 2)
         {
             int home = _memory.Load(guest, HostRegisters.Second);
-            code.Bytes(0x66);
-            code.Pair(HostEmitter.MovLoad, home, HostRegisters.First, wide: false);
+            _code.Bytes(0x66);
+            _code.Pair(HostEmitter.MovLoad, home, HostRegisters.First, wide: false);
             _memory.Store(guest, home);
             return;
         }
         if (size == 4)
-            code.Pair(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, wide: false);
+            _code.Pair(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, wide: false);
         _memory.Store(guest, HostRegisters.First);
     }
 
     /// <summary>The guest's instruction with the host's registers, its flags kept where somebody may look at them.</summary>
-    private bool Copied(ref GuestInstruction guest, Action<int> exit)
+    private bool Copied(ref GuestInstruction guest)
     {
         Instruction instruction = guest.Instruction;
         if (guest.Memory != MemoryUse.None)
         {
-            _memory.Check(instruction, instruction.MemorySize.GetSize(), guest.Memory == MemoryUse.Write, exit);
-            _flags.Lost();
+            _memory.Check(instruction, instruction.MemorySize.GetSize(), guest.Memory == MemoryUse.Write, _exit);
             instruction.MemoryBase = Register.R10;
             instruction.MemoryIndex = Register.None;
             instruction.MemoryIndexScale = 1;
@@ -303,6 +326,7 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
             instruction.MemoryDisplSize = 0;
             instruction.SegmentPrefix = Register.None;
         }
+        _flags.Prepare(guest.Flags, guest.Live);
         _flags.Need(guest.Reads);
         int scratch = guest.Memory != MemoryUse.None ? HostRegisters.Second : HostRegisters.First;
         int firstGuest = -1, firstHome = -1, secondGuest = -1, secondHome = -1;
@@ -322,11 +346,15 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
             instruction.SetOpRegister(i, HostRegisters.OfSize(home, register));
         }
         if (guest.UsesAccumulator)
-            code.Move(HostRegisters.Rax, HostRegisters.Accumulator);
-        if (!code.Copy(instruction))
+        {
+            if (guest.Flags == FlagResult.None)
+                _flags.FreeRax();
+            _code.Move(HostRegisters.Rax, HostRegisters.Accumulator);
+        }
+        if (!_code.Copy(instruction))
             return false;
         if (guest.UsesAccumulator)
-            code.Move(HostRegisters.Accumulator, HostRegisters.Rax);
+            _code.Move(HostRegisters.Accumulator, HostRegisters.Rax);
         if (firstGuest >= 0)
             _memory.Store(firstGuest, firstHome);
         if (secondGuest >= 0)
@@ -347,21 +375,24 @@ internal sealed unsafe class BlockTranslator(Vcpu vcpu, HostEmitter code, Vector
             _ => Register.AL,
         };
 
-    private void Exit(int displacement, int op) => _exits.Add((displacement, op));
+    /// <summary>A jump out of the code, to the instruction that is being emitted.</summary>
+    private void Exit(int displacement) => _exits.Add((displacement, _current, _flags.Image));
 
-    private void Leave(int op)
-    {
-        code.Constant(HostRegisters.Rax, (ulong)(_first + op));
-        code.Jump(leave);
-    }
-
+    /// <summary>Writes where the jumps out lead, those of one instruction to one place.</summary>
     private void Exits()
     {
-        foreach (IGrouping<int, (int Displacement, int Op)> exits in _exits.GroupBy(exit => exit.Op))
+        int written = -1, offset = 0;
+        FlagImage image = FlagImage.None;
+        foreach ((int displacement, int op, FlagImage flags) in _exits)
         {
-            foreach ((int displacement, _) in exits)
-                code.Land(displacement);
-            Leave(exits.Key);
+            if (flags == FlagImage.None)
+                throw new InvalidOperationException($"{_instructions[op].Instruction}: flags are not saved where it may leave");
+            if (op != written || flags != image)
+            {
+                (written, image, offset) = (op, flags, _code.Offset);
+                _edges.Leave(_first + op, flags);
+            }
+            _code.PatchDisplacement(displacement, offset);
         }
     }
 }

@@ -3,7 +3,7 @@ using Godwit.Engine.Interpreter;
 
 namespace Godwit.Engine.Translation;
 
-/// <summary>Byte offsets of what translated code reaches in the context, in blocks and in ops.</summary>
+/// <summary>Byte offsets of what translated code reaches in the context.</summary>
 internal static unsafe class ContextLayout
 {
     static ContextLayout()
@@ -21,19 +21,14 @@ internal static unsafe class ContextLayout
         Budget = (int)((byte*)&context.Budget - start);
         ExitRequest = (int)((byte*)&context.ExitRequest - start);
         Flags = (int)((byte*)&context.NativeFlags - start);
-        Carry = (int)((byte*)&context.NativeCarry - start);
-        Kept = (int)((byte*)&context.NativeFlagsKept - start);
+        Link = (int)((byte*)&context.NativeLink - start);
+        Rip = (int)((byte*)&context.State.Rip - start);
         Xcr0 = (int)((byte*)&context.State.Xcr0 - start);
         Mxcsr = (int)((byte*)&context.State.Mxcsr - start);
         Vectors = (int)(&context.NativeVectors - start);
         HostMxcsr = (int)((byte*)&context.HostMxcsr - start);
         Target = (int)((byte*)&context.NativeTarget - start);
-        Block block;
-        BlockInstructions = (int)((byte*)&block.Instructions - (byte*)&block);
-        BlockNative = (int)((byte*)&block.Native - (byte*)&block);
-        Op op;
-        OpLink = (int)((byte*)&op.Link - (byte*)&op);
-        OpDisplacement = (int)((byte*)&op.Displacement - (byte*)&op);
+        TargetCode = (int)((byte*)&context.NativeTargetCode - start);
     }
 
     public static int Gpr { get; }
@@ -56,9 +51,9 @@ internal static unsafe class ContextLayout
 
     public static int Flags { get; }
 
-    public static int Carry { get; }
+    public static int Link { get; }
 
-    public static int Kept { get; }
+    public static int Rip { get; }
 
     public static int Xcr0 { get; }
 
@@ -70,11 +65,5 @@ internal static unsafe class ContextLayout
 
     public static int Target { get; }
 
-    public static int BlockInstructions { get; }
-
-    public static int BlockNative { get; }
-
-    public static int OpLink { get; }
-
-    public static int OpDisplacement { get; }
+    public static int TargetCode { get; }
 }

@@ -3,105 +3,159 @@ using Godwit.Engine.Interpreter;
 namespace Godwit.Engine.Translation;
 
 /// <summary>
-/// Emits the ways from block to block. They go by what the interpreter has linked and looked up, and enter a block as it
-/// does: budget, exit requests and overwritten code are looked at on every entry. The target block is in the first
-/// scratch register on the way.
+/// Emits entries of blocks and the ways between them. An entry charges the block to the budget; the one in front of it
+/// looks for exit requests first, and is where branches backwards and indirect ones go, so that every cycle of branches
+/// passes one. What the entry refuses leaves with RIP on the block. The flags are in RAX on every way.
 /// </summary>
-internal sealed unsafe class EdgeCode(HostEmitter code)
+internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
 {
-    /// <summary>Goes to a target known by RIP: by the link of an op where there is one, else by the jump cache.</summary>
-    /// <param name="op">The op that is linked to the target.</param>
-    /// <param name="target">The target's RIP.</param>
-    /// <param name="from">The branch's RIP: links exist within a page only. 0: not known.</param>
-    /// <param name="exit">Takes a jump out of the code.</param>
-    /// <param name="link">The op that holds the link, if not the same.</param>
-    /// <param name="field">The link's field.</param>
-    public void Follow(Op* op, ulong target, ulong from, Action<int> exit, Op* link = null, int field = -1)
+    /// <summary>Bytes from the polling entry to the one that charges, and to what comes after that.</summary>
+    public const int PollBytes = 14, EntryBytes = 28;
+
+    private readonly List<(int Jump, ulong Target, bool Polls, bool Crosses)> _jumps = [];
+    private int _leaveWithLink, _leave, _leaveKept, _go;
+
+    /// <summary>Where code leaves with RIP in the first scratch register.</summary>
+    public int Go => _go;
+
+    /// <summary>
+    /// Writes the ways out that all blocks share: with RIP in the first scratch register and a link's number in the
+    /// second, with RIP, and with the op to go on with in the second. The last ends where the state is to be stored, with what
+    /// is returned in RAX.
+    /// </summary>
+    public void WriteLeave()
     {
-        Find(link != null ? link : op, target, from, exit, field < 0 ? ContextLayout.OpLink : field);
-        Enter(exit);
+        _leaveWithLink = code.Offset;
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, ContextLayout.Link, wide: false);
+        _go = code.Offset;
+        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Rip);
+        code.Constant(HostRegisters.Second, 0);
+        _leave = code.Offset;
+        // mov [flags], ax
+        code.Bytes(0x66);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
+        _leaveKept = code.Offset;
+        code.Move(HostRegisters.Rax, HostRegisters.Second);
     }
 
-    /// <summary>Finds the block of a target known by RIP.</summary>
-    public void Find(Op* op, ulong target, ulong from, Action<int> exit) => Find(op, target, from, exit, ContextLayout.OpLink);
+    /// <summary>A run's jumps are forgotten.</summary>
+    public void Start() => _jumps.Clear();
 
-    private void Find(Op* op, ulong target, ulong from, Action<int> exit, int field)
+    /// <summary>Leaves with an op.</summary>
+    public void Leave(Op* op, FlagImage flags)
     {
-        int linked = -1;
-        if (from == 0 || (from ^ target) >> 12 == 0)
-        {
-            code.Constant(HostRegisters.First, (ulong)op);
-            code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, field);
-            code.Pair(HostEmitter.TestOp, HostRegisters.First, HostRegisters.First);
-            linked = code.JumpIf(HostEmitter.IfNotEqual);
-        }
-        int entry = JumpCache.Offset(target);
-        code.Constant(HostRegisters.Rax, target);
-        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, ContextLayout.Jumps);
-        code.Memory(HostEmitter.CmpOp, HostRegisters.Rax, HostRegisters.First, entry);
-        exit(code.JumpIf(HostEmitter.IfNotEqual));
-        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, entry + 8);
-        if (linked >= 0)
-            code.Land(linked);
+        code.Constant(HostRegisters.Second, (ulong)op);
+        code.Jump(flags == FlagImage.Context ? _leaveKept : _leave);
     }
 
-    /// <summary>Finds the block of the RIP in the first scratch register, as the jump cache hashes it.</summary>
-    public void FindIndirect(Action<int> exit)
+    /// <summary>The entries of a block; what they refuse is written to where it leaves right away.</summary>
+    public void Enter(ulong rip, uint instructions)
     {
-        code.Move(HostRegisters.Second, HostRegisters.First);
-        code.Shift(5, HostRegisters.Second, 12);
-        code.Pair(HostEmitter.XorOp, HostRegisters.Second, HostRegisters.First);
-        code.And(HostRegisters.Second, JumpCache.Entries - 1, wide: false);
-        code.Shift(4, HostRegisters.Second, 4);
-        code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
-        code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, 0);
-        exit(code.JumpIf(HostEmitter.IfNotEqual));
-        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Second, 8);
-    }
-
-    /// <summary>Checks, charges and goes.</summary>
-    public void Enter(Action<int> exit)
-    {
-        Check(exit);
-        code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Budget);
-        Jump();
-    }
-
-    /// <summary>As <see cref="Block.Enter"/>, without charging: RAX is what would be left of the budget.</summary>
-    public void Check(Action<int> exit)
-    {
-        Left();
-        exit(code.JumpIf(HostEmitter.IfNegative));
-        // cmp dword [exit request], 0
+        // add qword [budget], imm8; mov first, rip; jmp
+        int charged = code.Offset;
+        Budget(0x87, instructions);
+        int refused = code.Offset;
+        code.Constant(HostRegisters.First, rip);
+        code.Jump(_go);
+        code.Align(16);
+        Entry = code.Offset;
+        // cmp dword [exit request], 0; jne
         code.Bytes(0x41, 0x83, 0xbf);
         code.Int32(ContextLayout.ExitRequest);
         code.Bytes(0);
+        code.JumpIf(HostEmitter.IfNotEqual, refused);
+        // sub qword [budget], imm8; js
+        Budget(0xaf, instructions);
+        code.JumpIf(HostEmitter.IfNegative, charged);
+    }
+
+    /// <summary>Where the polling entry written last lies.</summary>
+    public int Entry { get; private set; }
+
+    /// <summary>Makes the entries of a block lead out.</summary>
+    public void Close(int entry)
+    {
+        int refused = code.TargetOf(entry + PollBytes - sizeof(int));
+        code.PatchJump(entry, refused);
+        code.PatchJump(entry + PollBytes, refused);
+    }
+
+    /// <summary>Goes to a target known by RIP.</summary>
+    /// <param name="target">The target's RIP.</param>
+    /// <param name="from">The RIP of the instruction that goes there.</param>
+    public void Follow(ulong target, ulong from)
+    {
+        int jump = code.JumpLater();
+        Follow(jump, target, from);
+    }
+
+    /// <summary>The same by a conditional jump.</summary>
+    public void FollowIf(byte condition, ulong target, ulong from) => Follow(code.JumpIf(condition), target, from);
+
+    private void Follow(int jump, ulong target, ulong from) =>
+        _jumps.Add((jump, target, target <= from, (target ^ from) >> 12 != 0));
+
+    /// <summary>Finds the code of the RIP in the first scratch register: its address lies 8 bytes behind what the second points to.</summary>
+    public void FindIndirect(Action<int> exit)
+    {
+        code.Rotate(HostRegisters.Second, HostRegisters.First, 12);
+        code.Pair(HostEmitter.XorOp, HostRegisters.Second, HostRegisters.First, wide: false);
+        code.And(HostRegisters.Second, JumpCache.Entries - 1, wide: false);
+        code.Shift(4, HostRegisters.Second, 4, wide: false);
+        code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
+        code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, 0);
         exit(code.JumpIf(HostEmitter.IfNotEqual));
     }
 
-    /// <summary>What is left of the budget, anew, into RAX.</summary>
-    public void Charge() => Left();
+    /// <summary>Goes to what <see cref="FindIndirect"/> has found, with its RIP in the first scratch register.</summary>
+    public void GoIndirect() => code.JumpTo(HostRegisters.Second, 8);
 
-    /// <summary>Charges RAX and goes.</summary>
-    public void Go()
+    /// <summary>Keeps what was found while both scratch registers are used.</summary>
+    public void Remember()
     {
-        code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Budget);
-        Jump();
+        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
+        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Second, 8);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, ContextLayout.TargetCode);
     }
 
-    private void Left()
+    public void GoRemembered()
     {
-        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.First, ContextLayout.BlockInstructions, wide: false);
-        code.Memory(HostEmitter.MovLoad, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Budget);
-        code.Pair(HostEmitter.SubOp, HostRegisters.Rax, HostRegisters.Second);
+        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
+        code.JumpTo(HostRegisters.Context, ContextLayout.TargetCode);
     }
 
-    private void Jump()
+    /// <summary>Writes where the run's jumps lead as long as they are not linked, and makes their links.</summary>
+    public void Finish(Block* source)
     {
-        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.First, ContextLayout.BlockNative, wide: false);
-        code.CodeAddress(HostRegisters.Rax, 0);
-        code.Pair(HostEmitter.AddOp, HostRegisters.Rax, HostRegisters.Second);
-        // jmp rax
-        code.Bytes(0xff, 0xe0);
+        foreach ((int jump, ulong target, bool polls, bool crosses) in _jumps)
+        {
+            int link = links.Count;
+            int stub = code.Offset;
+            code.Constant(HostRegisters.First, target);
+            code.Constant(HostRegisters.Second, (ulong)link);
+            code.Jump(_leaveWithLink);
+            int table = 0;
+            if (crosses)
+            {
+                table = code.Offset;
+                int entry = JumpCache.Offset(target);
+                code.Constant(HostRegisters.First, target);
+                code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
+                code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, entry);
+                code.JumpIf(HostEmitter.IfNotEqual, _go);
+                code.JumpTo(HostRegisters.Second, entry + 8);
+            }
+            code.PatchDisplacement(jump, stub);
+            links.Add(source, jump, stub, table, polls);
+        }
+        _jumps.Clear();
+    }
+
+    /// <summary>ADD or SUB of a constant and the budget.</summary>
+    private void Budget(byte form, uint instructions)
+    {
+        code.Bytes(0x49, 0x83, form);
+        code.Int32(ContextLayout.Budget);
+        code.Bytes((byte)instructions);
     }
 }

@@ -2,49 +2,128 @@ using Iced.Intel;
 
 namespace Godwit.Engine.Translation;
 
+/// <summary>Where the image of the guest's status flags is: AH as LAHF has them, and OF in bit 0 of AL.</summary>
+internal enum FlagImage
+{
+    /// <summary>Nowhere: the host's flags hold all that anybody may look at.</summary>
+    None,
+    Rax,
+    Context,
+}
+
 /// <summary>
-/// Emits the keeping of status flags. They are in the context (see VcpuContext.NativeFlags) whenever somebody may look;
-/// beside that, right after an instruction, some of them stand in the host's flags, and need no load.
+/// Emits the keeping of status flags. They stay in the host's flags as long as nothing destroys those; before that they
+/// are put into RAX, where they are on every way from block to block, too.
 /// </summary>
 internal sealed class FlagCode(HostEmitter code)
 {
-    private const byte WithoutAdjust = 0xef;
-
     /// <summary>Flags that the host's register holds as the guest has them.</summary>
-    private RflagsBits _standing;
+    private RflagsBits _host;
 
-    /// <summary>A block starts: flags are in the context only.</summary>
-    public void Start() => _standing = RflagsBits.None;
+    /// <summary>Nobody looks at the flags before they are written again.</summary>
+    private bool _dead;
 
-    /// <summary>What was just emitted wrote the host's flags.</summary>
-    public void Lost() => _standing = RflagsBits.None;
+    /// <summary>AF is 0, whatever the host's flags say.</summary>
+    private bool _clearsAdjust;
 
-    /// <summary>Brings flags into the host's register. Destroys RAX.</summary>
-    public void Need(RflagsBits flags)
+    /// <summary>OF is 0, and the host's is, too.</summary>
+    private bool _noOverflow;
+
+    /// <summary>Where the flags are beside the host's register.</summary>
+    public FlagImage Image { get; private set; }
+
+    /// <summary>A run starts: the flags are in RAX.</summary>
+    public void Start()
     {
-        if ((flags & ~_standing) == 0)
-            return;
-        // movzx eax, word [flags]; and ah, 0xfe; or ah, [carry]; add al, 0x7f (OF); sahf
-        code.Bytes(0x41, 0x0f, 0xb7, 0x87);
-        code.Int32(ContextLayout.Flags);
-        if ((flags & RflagsBits.CF) != 0)
-        {
-            // AH has no encoding beside R15: the carry comes through the low byte of a shifted word.
-            code.Memory(0x8a, HostRegisters.Second, HostRegisters.Context, ContextLayout.Carry, wide: false);
-            // ror ax, 8; and al, 0xfe; or al, r11b; ror ax, 8
-            code.Bytes(0x66, 0xc1, 0xc8, 8);
-            code.Bytes(0x24, 0xfe);
-            code.Bytes(0x44, 0x08, 0xd8);
-            code.Bytes(0x66, 0xc1, 0xc8, 8);
-        }
-        code.Bytes(0x04, 0x7f);
-        code.Bytes(0x9e);
-        _standing = GuestInstruction.Status & ~RflagsBits.AF;
-        if ((flags & RflagsBits.CF) == 0)
-            _standing &= ~RflagsBits.CF;
+        Image = FlagImage.Rax;
+        _host = RflagsBits.None;
+        _dead = _clearsAdjust = _noOverflow = false;
     }
 
-    /// <summary>An instruction wrote flags in the host's register: keeps those that may be looked at.</summary>
+    /// <summary>To be called before code that destroys the host's flags.</summary>
+    public void Save()
+    {
+        Keep();
+        _host = RflagsBits.None;
+    }
+
+    /// <summary>Makes an image where there is none and somebody may look: the code may be left after it. The host's flags stay.</summary>
+    public void Keep()
+    {
+        if (Image != FlagImage.None || _dead)
+            return;
+        LoadFlags();
+        if (_noOverflow)
+            // mov al, 0
+            code.Bytes(0xb0, 0);
+        else
+            // seto al
+            code.Bytes(0x0f, 0x90, 0xc0);
+        if (_clearsAdjust)
+        {
+            // and ah, 0xef; what that destroys comes back: cmp al, -127; sahf
+            code.Bytes(0x80, 0xe4, 0xef);
+            if (!_noOverflow)
+                code.Bytes(0x3c, 0x81);
+            code.Bytes(0x9e);
+        }
+        Image = FlagImage.Rax;
+    }
+
+    /// <summary>Makes the image in RAX, as the ways between blocks want it. The host's flags stay.</summary>
+    public void Settle()
+    {
+        Keep();
+        LoadImage();
+    }
+
+    /// <summary>To be called before code that uses RAX. No flags are written.</summary>
+    public void FreeRax()
+    {
+        if (Image != FlagImage.Rax)
+            return;
+        // mov [flags], ax
+        code.Bytes(0x66);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
+        Image = FlagImage.Context;
+    }
+
+    /// <summary>Brings flags into the host's register.</summary>
+    public void Need(RflagsBits flags)
+    {
+        if ((flags & ~_host) == 0)
+            return;
+        LoadImage();
+        _host = GuestInstruction.Status & ~RflagsBits.OF;
+        if ((flags & RflagsBits.OF) != 0)
+        {
+            // cmp al, -127: overflows for 1 and not for 0
+            code.Bytes(0x3c, 0x81);
+            _host |= RflagsBits.OF;
+        }
+        // sahf
+        code.Bytes(0x9e);
+        _clearsAdjust = _noOverflow = false;
+    }
+
+    /// <summary>To be called before an instruction that leaves flags as they are beside those that it writes.</summary>
+    public void Prepare(FlagResult result, RflagsBits live)
+    {
+        switch (result)
+        {
+            case FlagResult.KeepsCarry when (live & RflagsBits.CF) != 0:
+                Need(RflagsBits.CF);
+                break;
+            case FlagResult.Carry when (live & ~RflagsBits.CF) != 0:
+                Keep();
+                break;
+            case FlagResult.Unlike:
+                Save();
+                break;
+        }
+    }
+
+    /// <summary>An instruction wrote flags in the host's register.</summary>
     /// <param name="result">How they are to be read.</param>
     /// <param name="live">Those that may be looked at.</param>
     /// <param name="product">The register with the low half of a product.</param>
@@ -55,70 +134,87 @@ internal sealed class FlagCode(HostEmitter code)
             case FlagResult.None:
                 return;
             case FlagResult.Unlike:
-                _standing = RflagsBits.None;
+                _host = RflagsBits.None;
                 return;
             case FlagResult.Carry:
-                _standing = RflagsBits.CF;
-                if ((live & RflagsBits.CF) != 0)
-                    SetCarry();
-                return;
-            case FlagResult.KeepsCarry:
-                _standing = (_standing & RflagsBits.CF) | (GuestInstruction.Status & ~RflagsBits.CF);
-                if ((live & ~RflagsBits.CF) != 0)
-                {
-                    LoadFlags();
-                    SetOverflow();
-                    Keep(0xff);
-                }
+                CarryWritten(live);
                 return;
         }
-        if (live == RflagsBits.None)
-        {
-            // Nobody looks at them, not even the next instruction.
-            _standing = RflagsBits.None;
+        Image = FlagImage.None;
+        _host = RflagsBits.None;
+        _clearsAdjust = _noOverflow = false;
+        _dead = live == RflagsBits.None;
+        if (_dead)
             return;
-        }
         switch (result)
         {
-            case FlagResult.Arithmetic:
-                LoadFlags();
-                SetOverflow();
-                SetCarry();
-                Keep(0xff);
-                _standing = GuestInstruction.Status;
+            case FlagResult.Arithmetic or FlagResult.KeepsCarry:
+                _host = GuestInstruction.Status;
                 break;
-            case FlagResult.Logic:
-                LoadFlags();
-                SetOverflow();
-                SetCarry();
-                Keep(WithoutAdjust);
-                _standing = GuestInstruction.Status & ~RflagsBits.AF;
+            case FlagResult.Logic or FlagResult.ShiftByOne:
+                _host = GuestInstruction.Status & ~RflagsBits.AF;
+                _clearsAdjust = true;
+                _noOverflow = result == FlagResult.Logic;
                 break;
             case FlagResult.ShiftRight:
                 LoadFlags();
+                // mov al, 0
                 code.Bytes(0xb0, 0);
-                SetCarry();
-                Keep(WithoutAdjust);
-                _standing = GuestInstruction.Status & ~(RflagsBits.AF | RflagsBits.OF);
+                ClearAdjust();
                 break;
             case FlagResult.ShiftLeft:
                 LoadFlags();
-                SetCarry();
-                // mov al, ah; shr al, 7; xor al, [carry]
-                code.Bytes(0x88, 0xe0, 0xc0, 0xe8, 7);
-                code.Memory(0x32, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Carry, wide: false);
-                Keep(WithoutAdjust);
-                _standing = RflagsBits.None;
+                // OF = SF xor CF: mov al, ah; rol al, 1; xor al, ah; and al, 1
+                code.Bytes(0x88, 0xe0, 0xd0, 0xc0, 0x30, 0xe0, 0x24, 1);
+                ClearAdjust();
                 break;
             case FlagResult.Product:
-                SetCarry();
+                // seto al; the product's own flags; CF is as OF: or ah, al
+                code.Bytes(0x0f, 0x90, 0xc0);
                 code.Copy(Test(product));
                 LoadFlags();
-                code.Memory(0x8a, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Carry, wide: false);
-                Keep(WithoutAdjust);
-                _standing = RflagsBits.None;
+                code.Bytes(0x08, 0xc4);
+                ClearAdjust();
                 break;
         }
+    }
+
+    private void CarryWritten(RflagsBits live)
+    {
+        _host = RflagsBits.CF;
+        if ((live & ~RflagsBits.CF) == 0)
+        {
+            // Whatever else is in the host's flags, nobody looks at it.
+            Image = FlagImage.None;
+            _clearsAdjust = _noOverflow = false;
+            _dead = live == RflagsBits.None;
+            return;
+        }
+        if ((live & RflagsBits.CF) == 0)
+            return;
+        LoadImage();
+        // The lowest bit of AH becomes CF, which stays as it is: rcr ah, 1; rol ah, 1
+        code.Bytes(0xd0, 0xdc, 0xd0, 0xc4);
+    }
+
+    /// <summary>Brings the image into RAX; the host's flags stay.</summary>
+    private void LoadImage()
+    {
+        if (Image == FlagImage.Rax)
+            return;
+        if (Image != FlagImage.Context)
+            throw new InvalidOperationException("flags that were dropped are asked for");
+        // movzx eax, word [flags]
+        code.Bytes(0x41, 0x0f, 0xb7, 0x87);
+        code.Int32(ContextLayout.Flags);
+        Image = FlagImage.Rax;
+    }
+
+    private void ClearAdjust()
+    {
+        // and ah, 0xef
+        code.Bytes(0x80, 0xe4, 0xef);
+        Image = FlagImage.Rax;
     }
 
     private static Instruction Test(Register register) => Instruction.Create(register.GetSize() switch
@@ -131,24 +227,4 @@ internal sealed class FlagCode(HostEmitter code)
 
     /// <summary>LAHF.</summary>
     private void LoadFlags() => code.Bytes(0x9f);
-
-    /// <summary>SETO AL.</summary>
-    private void SetOverflow() => code.Bytes(0x0f, 0x90, 0xc0);
-
-    /// <summary>SETC into the context.</summary>
-    private void SetCarry()
-    {
-        code.Bytes(0x41, 0x0f, 0x92, 0x87);
-        code.Int32(ContextLayout.Carry);
-    }
-
-    /// <summary>Stores AX, and which of its flags count.</summary>
-    private void Keep(byte mask)
-    {
-        code.Bytes(0x66);
-        code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
-        code.Bytes(0x41, 0xc6, 0x87);
-        code.Int32(ContextLayout.Kept);
-        code.Bytes(mask);
-    }
 }

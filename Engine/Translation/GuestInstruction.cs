@@ -39,8 +39,11 @@ internal enum FlagResult
     /// <summary>All but CF, which stays.</summary>
     KeepsCarry,
 
-    /// <summary>AF, undefined, is 0.</summary>
+    /// <summary>AF, undefined, is 0; so are OF and CF.</summary>
     Logic,
+
+    /// <summary>AF is 0, the others as the processor has them.</summary>
+    ShiftByOne,
 
     /// <summary>AF is 0; OF is CF xor SF.</summary>
     ShiftLeft,
@@ -277,7 +280,7 @@ internal struct GuestInstruction
         if (count == 0 || count >= bits)
             return;
         // A count of 1 defines OF.
-        Copy(count == 1 ? FlagResult.Logic : flags, MemoryUse.Write);
+        Copy(count == 1 ? FlagResult.ShiftByOne : flags, MemoryUse.Write);
     }
 
     private readonly int MemoryOperand()

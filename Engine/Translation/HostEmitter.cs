@@ -10,7 +10,7 @@ namespace Godwit.Engine.Translation;
 internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
 {
     public const byte MovLoad = 0x8b, MovStore = 0x89, LeaOp = 0x8d, AddOp = 0x03, SubOp = 0x2b, XorOp = 0x33, CmpOp = 0x3b, CmpStored = 0x39, TestOp = 0x85;
-    public const byte IfNegative = 0x88, IfEqual = 0x84, IfNotEqual = 0x85;
+    public const byte IfNegative = 0x88, IfEqual = 0x84, IfNotEqual = 0x85, IfAbove = 0x87;
     public const int None = -1;
 
     private readonly CodeMapping _mapping;
@@ -101,11 +101,41 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         }
     }
 
-    /// <summary>A shift of a 64-bit register by a constant: <paramref name="form"/> is ModRM.reg (4 SHL, 5 SHR).</summary>
-    public void Shift(int form, int register, byte count)
+    /// <summary>A shift of a register by a constant: <paramref name="form"/> is ModRM.reg (4 SHL, 5 SHR).</summary>
+    public void Shift(int form, int register, byte count, bool wide = true)
+    {
+        Rex(wide, 0, None, register);
+        Bytes(0xc1, (byte)(0xc0 | form << 3 | (register & 7)), count);
+    }
+
+    /// <summary>A 64-bit register shifted right by a constant into another, at least its lower bits: no flag is kept.</summary>
+    public void Rotate(int to, int from, byte count)
+    {
+        if (!HostFeatures.HasBmi2)
+        {
+            Move(to, from);
+            Shift(5, to, count);
+            return;
+        }
+        // rorx (SDM 2C): VEX.LZ.F2.0F3A.W1 F0 /r ib
+        Bytes(0xc4, (byte)(0x43 | (to < 8 ? 0x80 : 0) | (from < 8 ? 0x20 : 0)), 0xfb, 0xf0, (byte)(0xc0 | (to & 7) << 3 | (from & 7)), count);
+    }
+
+    /// <summary>CMP of a 64-bit register with a constant.</summary>
+    public void Compare(int register, int value)
     {
         Rex(true, 0, None, register);
-        Bytes(0xc1, (byte)(0xc0 | form << 3 | (register & 7)), count);
+        Bytes(0x81, (byte)(0xf8 | (register & 7)));
+        Int32(value);
+    }
+
+    /// <summary>Stores a sign-extended constant in 64 bits of memory.</summary>
+    public void StoreConstant(int value, int @base, int displacement)
+    {
+        Rex(true, 0, None, @base);
+        *_at++ = 0xc7;
+        Address(0, @base, None, 0, displacement);
+        Int32(value);
     }
 
     /// <summary>AND with a constant, of 64 bits (sign-extended) or 32.</summary>
@@ -124,12 +154,27 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         return Offset - sizeof(int);
     }
 
+    /// <summary>A conditional jump to code already written.</summary>
+    public void JumpIf(byte condition, int target)
+    {
+        Bytes(0x0f, condition);
+        Int32(target - (Offset + sizeof(int)));
+    }
+
     /// <summary>A jump, filled in later; returns where its displacement lies.</summary>
     public int JumpLater()
     {
         *_at++ = 0xe9;
         Int32(0);
         return Offset - sizeof(int);
+    }
+
+    /// <summary>A jump to the address that lies in memory.</summary>
+    public void JumpTo(int @base, int displacement)
+    {
+        Rex(false, 0, None, @base);
+        *_at++ = 0xff;
+        Address(4, @base, None, 0, displacement);
     }
 
     /// <summary>A jump to code already written.</summary>
@@ -144,6 +189,27 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
     {
         *_at++ = 0xe8;
         Int32(target - (Offset + sizeof(int)));
+    }
+
+    /// <summary>Points an earlier jump to code already written.</summary>
+    public void PatchDisplacement(int displacement, int target) => *(int*)(_mapping.Writable + displacement) = target - (displacement + sizeof(int));
+
+    /// <summary>Overwrites code with a jump.</summary>
+    public void PatchJump(int offset, int target)
+    {
+        _mapping.Writable[offset] = 0xe9;
+        PatchDisplacement(offset + 1, target);
+    }
+
+    /// <summary>Where a jump with its displacement at an offset leads.</summary>
+    public int TargetOf(int displacement) => *(int*)(_mapping.Writable + displacement) + displacement + sizeof(int);
+
+    /// <summary>Fills up to a multiple of a power of two.</summary>
+    public void Align(int bytes)
+    {
+        // int3
+        while ((Offset & (bytes - 1)) != 0)
+            *_at++ = 0xcc;
     }
 
     /// <summary>Points an earlier jump here.</summary>

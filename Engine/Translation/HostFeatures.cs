@@ -13,6 +13,9 @@ internal static class HostFeatures
     /// <summary>Whether VEX instructions and the upper halves of vector registers may be used.</summary>
     public static bool HasAvx => Avx.IsSupported;
 
+    /// <summary>Whether instructions of BMI2 may be used.</summary>
+    public static bool HasBmi2 => Bmi2.X64.IsSupported;
+
     public static bool Allows(Code code) => _gate.Allows(code) && (code.Encoding() != EncodingKind.VEX || HasAvx);
 
     private static CpuidResult Query(uint leaf, uint subleaf)

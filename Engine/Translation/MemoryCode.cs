@@ -1,16 +1,17 @@
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
 using Iced.Intel;
 
 namespace Godwit.Engine.Translation;
 
 /// <summary>
 /// Emits guest registers that lie in the context, addresses, and the software TLB's check: a hit leaves the host address
-/// in the first scratch register, a miss leads out. Destroys RAX, both scratch registers and the flags.
+/// in the first scratch register, a miss leads out. Destroys both scratch registers and the flags, which are saved before.
 /// </summary>
-internal sealed class MemoryCode(HostEmitter code)
+internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
 {
-    private const int ReadTag = 0, WriteTag = 8, Addend = 16;
+    private const int ReadTag = 0, WriteTag = 8, Host = 24;
 
     /// <summary>The host register that holds a guest register: its home, or the scratch register after loading it.</summary>
     public int Load(int guest, int scratch)
@@ -58,6 +59,7 @@ internal sealed class MemoryCode(HostEmitter code)
 
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
     {
+        flags.Save();
         Compute(instruction, withSegment: true);
         Look(size, write, miss);
     }
@@ -68,27 +70,26 @@ internal sealed class MemoryCode(HostEmitter code)
     /// <summary>Eight bytes relative to a host register.</summary>
     public void CheckAt(int register, int displacement, bool write, Action<int> miss)
     {
+        flags.Save();
         code.Memory(HostEmitter.LeaOp, HostRegisters.First, register, displacement);
         Look(8, write, miss);
     }
 
     public void MoveStack(int bytes) => code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, HostRegisters.Stack, bytes);
 
-    /// <summary>As <see cref="GuestAccess.Load"/>: the entry of the first byte's page must have the last byte's page as its tag.</summary>
+    /// <summary>
+    /// Takes the entry's tag from the address: what is left is the offset in the page, or more than a page where the tag is
+    /// another's. Invalid tags belong to other entries' pages. An access that crosses the page's end does not hit.
+    /// </summary>
     private void Look(int size, bool write, Action<int> miss)
     {
         const int EntryShift = 5;
-        code.Move(HostRegisters.Second, HostRegisters.First);
-        code.Shift(5, HostRegisters.Second, 12 - EntryShift);
+        code.Rotate(HostRegisters.Second, HostRegisters.First, 12 - EntryShift);
         code.And(HostRegisters.Second, (TlbEntry.Count - 1) << EntryShift, wide: false);
         code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, ContextLayout.Tlb);
-        if (size > 1)
-            code.Memory(HostEmitter.LeaOp, HostRegisters.Rax, HostRegisters.First, size - 1);
-        else
-            code.Move(HostRegisters.Rax, HostRegisters.First);
-        code.And(HostRegisters.Rax, -4096, wide: true);
-        code.Memory(HostEmitter.CmpOp, HostRegisters.Rax, HostRegisters.Second, write ? WriteTag : ReadTag);
-        miss(code.JumpIf(HostEmitter.IfNotEqual));
-        code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Addend);
+        code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, write ? WriteTag : ReadTag);
+        code.Compare(HostRegisters.First, (int)PageNumber.Size - size);
+        miss(code.JumpIf(HostEmitter.IfAbove));
+        code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Host);
     }
 }

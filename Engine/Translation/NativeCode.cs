@@ -10,8 +10,12 @@ namespace Godwit.Engine.Translation;
 /// </summary>
 internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 {
+    private const ulong AhFlags = Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF | Rflags.CF;
+
     private readonly HostEmitter _code;
     private readonly BlockTranslator _blocks;
+    private readonly EdgeCode _edges;
+    private readonly Links _links;
     private readonly Dictionary<nint, nint> _plain = [];
     private readonly int _start;
     private readonly uint _hot;
@@ -23,9 +27,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     {
         _hot = hot;
         _code = new HostEmitter(bytes);
-        // At offset 0, where blocks without a translation lead: back, with the block's first op.
-        _code.Memory(HostEmitter.LeaOp, HostRegisters.Rax, HostRegisters.First, sizeof(Block));
-        int leave = _code.Offset;
+        _links = new Links(_code);
+        _edges = new EdgeCode(_code, _links);
+        _edges.WriteLeave();
         VectorRegisters vectors = new(_code);
         vectors.WriteSave();
         for (int guest = 0; guest < 16; guest++)
@@ -37,18 +41,24 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         // push rbx, rbp, r12, r13, r14, r15. The System V ABI brings the context in RDI and the code in RSI.
         _code.Bytes(0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);
         _code.Move(HostRegisters.Context, 7);
-        _code.Move(HostRegisters.Rax, 6);
+        _code.Move(HostRegisters.Second, 6);
+        // movzx eax, word [flags]
+        _code.Bytes(0x41, 0x0f, 0xb7, 0x87);
+        _code.Int32(ContextLayout.Flags);
         for (int guest = 0; guest < 16; guest++)
             if (HostRegisters.Home(guest) >= 0)
                 _code.Memory(HostEmitter.MovLoad, HostRegisters.Home(guest), HostRegisters.Context, ContextLayout.Gpr + 8 * guest);
-        // jmp rax
-        _code.Bytes(0xff, 0xe0);
+        // jmp r11
+        _code.Bytes(0x41, 0xff, 0xe3);
         vectors.WriteLoad();
         _start = _code.Offset;
-        _blocks = new BlockTranslator(vcpu, _code, vectors, leave);
+        _blocks = new BlockTranslator(vcpu, _code, vectors, _edges);
     }
 
     public bool IsFull { get; private set; }
+
+    /// <summary>The jump cache that links beyond a page depend on.</summary>
+    public JumpCache? Jumps { get; set; }
 
     /// <summary>Blocks translated, and blocks given up, since the start.</summary>
     public long Translated { get; private set; }
@@ -72,8 +82,21 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     public delegate*<VcpuContext*, Op*, Op*> Plain(Op* op) =>
         op->Link != null && _plain.TryGetValue((nint)op, out nint execute) ? (delegate*<VcpuContext*, Op*, Op*>)execute : op->Execute;
 
+    public void* Entry(Block* block) => _code.Base + (block->Native != 0 ? (int)block->Native : _edges.Go);
+
+    public void Dropped(Block* block)
+    {
+        if (block->Native == 0)
+            return;
+        _links.Disconnect(block);
+        _edges.Close((int)block->Native);
+    }
+
+    public void JumpsFlushed() => _links.DisconnectFar();
+
     public void Clear()
     {
+        _links.Clear();
         Statistics?.Clear();
         _plain.Clear();
         _code.Offset = _start;
@@ -101,17 +124,17 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         _blocks.Translate(block);
         Statistics?.Name(Block.First(block), _blocks.Instructions(block));
         op->Execute = &Pass;
-        foreach ((int index, int offset) in _blocks.Runs)
+        foreach ((int index, int entry, int body) in _blocks.Runs)
         {
             Op* at = op;
             if (index == 0)
-                block->Native = (uint)offset;
+                block->Native = (uint)entry;
             else
             {
                 at = op + 1 + index;
                 _plain[(nint)at] = (nint)at->Execute;
             }
-            at->Link = (Op*)(_code.Base + offset);
+            at->Link = (Op*)(_code.Base + body);
             at->Execute = Statistics is null ? &Enter : &EnterCounted;
         }
         if (_blocks.Runs.Count == 0)
@@ -123,34 +146,57 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     private static Op* Pass(VcpuContext* c, Op* op) => op + 1;
 
-    private static Op* Enter(VcpuContext* c, Op* op)
-    {
-        Op* next = Run(c, op);
-        // Where it left before its first instruction, that one must run plainly, or it would lead here again.
-        return next != op ? next : ((NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!).Plain(op)(c, op);
-    }
+    private static Op* Enter(VcpuContext* c, Op* op) => Resume(c, op, Run(c, op));
 
     private static Op* EnterCounted(VcpuContext* c, Op* op)
     {
-        NativeCode native = (NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!;
+        NativeCode native = Of(c);
         native.Statistics!.Enter(c, op);
         Op* next = Run(c, op);
         native.Statistics.Leave(c, next);
-        return next != op ? next : native.Plain(op)(c, op);
+        return Resume(c, op, next);
     }
+
+    private static NativeCode Of(VcpuContext* c) => (NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!;
 
     private static Op* Run(VcpuContext* c, Op* op)
     {
         ulong flags = c->GetRflags();
-        c->NativeFlags = (ushort)((flags & (Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF)) << 8 | (flags >> 11 & 1));
-        c->NativeCarry = (byte)(flags & Rflags.CF);
-        c->NativeFlagsKept = 0xff;
+        c->NativeFlags = (ushort)((flags & AhFlags) << 8 | (flags >> 11 & 1));
+        c->NativeLink = 0;
         long before = c->Budget;
         Op* next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, op->Link);
         c->State.RetiredInstructions += (ulong)(before - c->Budget);
         ulong native = c->NativeFlags;
-        flags = (native >> 8 & c->NativeFlagsKept & (Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF)) | c->NativeCarry | (native & 1) << 11;
-        c->SetArithmetic(flags);
+        c->SetArithmetic((native >> 8 & AhFlags) | (native & 1) << 11);
         return next;
     }
+
+    /// <summary>What comes after host code, which has left with an op or with RIP.</summary>
+    private static Op* Resume(VcpuContext* c, Op* op, Op* next)
+    {
+        if (next == null)
+            return Of(c).Follow(c);
+        // Where it left before its first instruction, that one must run plainly, or it would lead here again.
+        return next != op ? next : Of(c).Plain(op)(c, op);
+    }
+
+    /// <summary>Goes to the block at RIP where that is known, and links what asked for it.</summary>
+    private Op* Follow(VcpuContext* c)
+    {
+        ulong rip = c->State.Rip;
+        Block* block = JumpCache.Find(c, rip);
+        if (block == null || block->Instructions == Block.Stale)
+            return null;
+        if (block->Native != 0)
+        {
+            JumpCache.Translated(c, rip, Entry(block));
+            if (c->NativeLink != 0)
+                _links.Connect((int)c->NativeLink, block, IsLasting(c, rip));
+        }
+        return Block.Enter(c, block);
+    }
+
+    private bool IsLasting(VcpuContext* c, ulong rip) =>
+        c->State.Cpl == 0 && (c->State.Cr4 & Cr4.SMEP) != 0 && Jumps!.IsLasting(CodeMode.Code64, user: false, rip);
 }

@@ -65,8 +65,13 @@ public sealed unsafe class TranslatorStatistics
 
     internal void Leave(VcpuContext* c, Op* next)
     {
-        _left = Position(c, next);
+        _left = next != null ? Position(c, next) : c->State.RetiredInstructions;
         Native += (long)(_left - _entered);
+        if (next == null)
+        {
+            _cut = "a branch that is not linked";
+            return;
+        }
         Op* at = next;
         if ((at->Flags & (byte)(OpFlags.Internal | OpFlags.Branch)) == (byte)OpFlags.Internal)
             at++;

@@ -38,8 +38,13 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
             else
                 instruction.SetOpRegister(i, HostRegisters.OfSize(memory.Load(number, scratch), register));
         }
+        flags.Prepare(guest.Flags, guest.Live);
         if (guest.UsesAccumulator)
+        {
+            if (guest.Flags == FlagResult.None)
+                flags.FreeRax();
             code.Move(HostRegisters.Rax, HostRegisters.Accumulator);
+        }
         if (!code.Copy(instruction))
             return false;
         if (written >= 0)
@@ -53,7 +58,6 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
     {
         int size = instruction.MemorySize.GetSize();
         memory.Check(instruction, size, write, exit);
-        flags.Lost();
         if (size >= Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0)
         {
             // test r10b, imm8: pages keep the alignment. What is not aligned faults in the interpreter.

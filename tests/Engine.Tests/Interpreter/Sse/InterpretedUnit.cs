@@ -80,7 +80,7 @@ internal sealed unsafe class InterpretedUnit : IUnit
     {
         TlbEntry* entries = (TlbEntry*)Context->Tlb;
         for (int i = 0; i < TlbEntry.Count; i++)
-            entries[i].ReadTag = entries[i].WriteTag = TlbEntry.Invalid;
+            entries[i].ReadTag = entries[i].WriteTag = TlbEntry.Invalid(i);
         for (ulong page = address & ~0xffful; page <= address + 4095; page += 4096)
         {
             TlbEntry* entry = entries + ((page >> 12) & (TlbEntry.Count - 1));

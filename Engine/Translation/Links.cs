@@ -1,0 +1,100 @@
+using Godwit.Engine.Interpreter;
+
+namespace Godwit.Engine.Translation;
+
+/// <summary>
+/// The direct jumps between translated blocks. A jump leads to its stub until the block behind it has a translation;
+/// then it is patched, and patched back when that block's code is overwritten. Links that leave their page hold as long
+/// as no translation of a code page changes: they exist between global pages only, of a supervisor that SMEP keeps from
+/// a user's code, so that they outlive address spaces; all of them go when the jump cache is flushed.
+/// </summary>
+internal sealed unsafe class Links(HostEmitter code)
+{
+    private readonly Dictionary<nint, int> _near = [], _far = [];
+    private Link[] _links = new Link[1024];
+
+    /// <summary>The number of the next link. 0 is none.</summary>
+    public int Count { get; private set; } = 1;
+
+    /// <param name="source">The block that the jump belongs to.</param>
+    /// <param name="jump">Where the jump's displacement lies.</param>
+    /// <param name="stub">Where it leads while it is not linked.</param>
+    /// <param name="table">Code that goes by the jump cache, for jumps that leave their page; 0 for others.</param>
+    /// <param name="polls">Whether exit requests are looked for on the way.</param>
+    public void Add(Block* source, int jump, int stub, int table, bool polls)
+    {
+        if (Count == _links.Length)
+            Array.Resize(ref _links, 2 * Count);
+        _links[Count++] = new Link { Source = source, Jump = jump, Stub = stub, Table = table, Polls = polls };
+    }
+
+    /// <summary>A link was asked for, and its target has a translation.</summary>
+    /// <param name="number">The link.</param>
+    /// <param name="target">The block that is there now.</param>
+    /// <param name="lasting">The target is found by its RIP as long as the jump cache is not flushed as a whole.</param>
+    public void Connect(int number, Block* target, bool lasting)
+    {
+        ref Link link = ref _links[number];
+        if (link.Target != null || target->SecondPage != Block.OnePage)
+            return;
+        if (link.Table != 0)
+        {
+            if (!lasting)
+            {
+                code.PatchDisplacement(link.Jump, link.Table);
+                return;
+            }
+        }
+        else if ((link.Source->Physical ^ target->Physical) >> 12 != 0)
+            return;
+        link.Target = target;
+        Dictionary<nint, int> incoming = link.Table != 0 ? _far : _near;
+        link.Next = incoming.GetValueOrDefault((nint)target);
+        incoming[(nint)target] = number;
+        code.PatchDisplacement(link.Jump, (int)target->Native + (link.Polls ? 0 : EdgeCode.PollBytes));
+    }
+
+    /// <summary>A block is gone: what leads to it leads to the stubs again.</summary>
+    public void Disconnect(Block* target)
+    {
+        if (_near.Remove((nint)target, out int number))
+            Cut(number);
+        if (_far.Remove((nint)target, out number))
+            Cut(number);
+    }
+
+    /// <summary>Takes away the links that leave their pages.</summary>
+    public void DisconnectFar()
+    {
+        foreach (int number in _far.Values)
+            Cut(number);
+        _far.Clear();
+    }
+
+    public void Clear()
+    {
+        _near.Clear();
+        _far.Clear();
+        Count = 1;
+    }
+
+    /// <summary>Points a list of links back to their stubs.</summary>
+    private void Cut(int number)
+    {
+        while (number != 0)
+        {
+            ref Link link = ref _links[number];
+            number = link.Next;
+            link.Target = null;
+            link.Next = 0;
+            code.PatchDisplacement(link.Jump, link.Stub);
+        }
+    }
+
+    private struct Link
+    {
+        public Block* Source, Target;
+        public int Jump, Stub, Table, Next;
+        public bool Polls;
+    }
+}

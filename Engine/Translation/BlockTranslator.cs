@@ -25,6 +25,7 @@ internal sealed unsafe class BlockTranslator
     private readonly MemoryCode _memory;
     private readonly VectorCode _vectorCode;
     private readonly EdgeCode _edges;
+    private readonly Families _families;
     private readonly FeatureGate _features;
     private readonly Action<int> _exit;
     private Op* _first;
@@ -41,6 +42,7 @@ internal sealed unsafe class BlockTranslator
         _flags = new FlagCode(code);
         _memory = new MemoryCode(code, _flags);
         _vectorCode = new VectorCode(code, _memory, _flags);
+        _families = new Families(code, _memory, _flags);
         _features = new FeatureGate(vcpu.Services);
         _exit = Exit;
     }
@@ -160,7 +162,7 @@ internal sealed unsafe class BlockTranslator
             // What the machine's CPUID does not show is undefined, or another instruction: as the block's decoder has it.
             _instructions[i] = instruction.IsInvalid || !_features.Allows(ref instruction) ? default : GuestInstruction.Of(instruction);
             // What the host's processor does not have is interpreted.
-            if (_instructions[i].Form == Form.Vector && !HostFeatures.Allows(instruction.Code))
+            if (_instructions[i].Form is Form.Vector or Form.Copied or >= Form.Division && !HostFeatures.Allows(instruction.Code))
                 _instructions[i] = default;
         }
         return true;
@@ -174,7 +176,8 @@ internal sealed unsafe class BlockTranslator
         {
             ref GuestInstruction instruction = ref _instructions[i];
             instruction.Live = live;
-            if (instruction.Flags == FlagResult.Unlike && (live & instruction.Instruction.RflagsModified & GuestInstruction.Status) != 0)
+            if (instruction.Flags == FlagResult.Unlike && (live & instruction.Instruction.RflagsModified & GuestInstruction.Status) != 0
+                && !RotateCode.TryKeepFlags(ref instruction))
             {
                 to = i;
                 live = GuestInstruction.Status;
@@ -203,6 +206,8 @@ internal sealed unsafe class BlockTranslator
                 return Copied(ref guest);
             case Form.Vector:
                 return _vectorCode.Emit(ref guest, _exit);
+            case >= Form.Division:
+                return _families.Emit(ref guest, _exit);
             case Form.Push:
                 _memory.CheckStack(-8, write: true, _exit);
                 _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, 0);

@@ -14,6 +14,8 @@ internal static unsafe class ContextLayout
         Gpr = (int)((byte*)context.State.Gpr - start);
         FsBase = (int)((byte*)&context.State.Fs.Base - start);
         GsBase = (int)((byte*)&context.State.Gs.Base - start);
+        Rflags = (int)((byte*)&context.State.Rflags - start);
+        KernelGsBase = (int)((byte*)&context.State.KernelGsBase - start);
         Cr0 = (int)((byte*)&context.State.Cr0 - start);
         Cr4 = (int)((byte*)&context.State.Cr4 - start);
         Tlb = (int)((byte*)&context.Tlb - start);
@@ -36,6 +38,10 @@ internal static unsafe class ContextLayout
     public static int FsBase { get; }
 
     public static int GsBase { get; }
+
+    public static int Rflags { get; }
+
+    public static int KernelGsBase { get; }
 
     public static int Cr0 { get; }
 
@@ -66,4 +72,9 @@ internal static unsafe class ContextLayout
     public static int Target { get; }
 
     public static int TargetCode { get; }
+
+    /// <summary>A segment's selector and, 2 bytes on, its attributes; its limit lies 4 bytes before.</summary>
+    public static int Selector(Iced.Intel.Register segment) => Registers.SegmentOffset(segment) + SelectorOffset;
+
+    private const int SelectorOffset = 12;
 }

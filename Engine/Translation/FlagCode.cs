@@ -117,7 +117,7 @@ internal sealed class FlagCode(HostEmitter code)
             case FlagResult.Carry when (live & ~RflagsBits.CF) != 0:
                 Keep();
                 break;
-            case FlagResult.Unlike:
+            case FlagResult.Unlike or FlagResult.CarryOverflow or FlagResult.Overflow or FlagResult.Zero:
                 Save();
                 break;
         }
@@ -138,6 +138,12 @@ internal sealed class FlagCode(HostEmitter code)
                 return;
             case FlagResult.Carry:
                 CarryWritten(live);
+                return;
+            case FlagResult.CarryOverflow or FlagResult.Overflow:
+                SomeWritten(result, live);
+                return;
+            case FlagResult.Zero:
+                ZeroWritten(live);
                 return;
         }
         Image = FlagImage.None;
@@ -195,6 +201,66 @@ internal sealed class FlagCode(HostEmitter code)
         LoadImage();
         // The lowest bit of AH becomes CF, which stays as it is: rcr ah, 1; rol ah, 1
         code.Bytes(0xd0, 0xdc, 0xd0, 0xc4);
+    }
+
+    /// <summary>CF and OF, or OF, replace what the image has of them.</summary>
+    private void SomeWritten(FlagResult result, RflagsBits live)
+    {
+        _host = RflagsBits.None;
+        if (live == RflagsBits.None)
+            return;
+        bool others = Image != FlagImage.None;
+        if (others)
+            LoadImage();
+        else
+            // Nobody looks at the others.
+            LoadFlags();
+        // seto al
+        code.Bytes(0x0f, 0x90, 0xc0);
+        if (others && result == FlagResult.CarryOverflow)
+            // rcr ah, 1; rol ah, 1
+            code.Bytes(0xd0, 0xdc, 0xd0, 0xc4);
+        Image = FlagImage.Rax;
+        _dead = _clearsAdjust = false;
+    }
+
+    /// <summary>ZF replaces what the image has of it. Destroys the second scratch register.</summary>
+    private void ZeroWritten(RflagsBits live)
+    {
+        _host = RflagsBits.None;
+        if (live == RflagsBits.None)
+            return;
+        if (Image == FlagImage.None)
+            LoadFlags();
+        else
+        {
+            LoadImage();
+            // setz r11b; movzx r11d, r11b; shl r11d, 14; and ah, 0xbf; or eax, r11d
+            code.Bytes(0x41, 0x0f, 0x94, 0xc3, 0x45, 0x0f, 0xb6, 0xdb);
+            code.Bytes(0x41, 0xc1, 0xe3, 14, 0x80, 0xe4, 0xbf, 0x44, 0x09, 0xd8);
+        }
+        Image = FlagImage.Rax;
+        _dead = _clearsAdjust = false;
+    }
+
+    /// <summary>The status flags, which are saved, as RFLAGS has them into the second scratch register. Destroys RAX, and frees it.</summary>
+    public void Word()
+    {
+        FreeRax();
+        // movzx eax, word [flags]
+        code.Bytes(0x41, 0x0f, 0xb7, 0x87);
+        code.Int32(ContextLayout.Flags);
+        // mov r11d, eax; shr r11d, 8; and r11d, SF ZF AF PF CF; and eax, 1; shl eax, 11; or r11d, eax
+        code.Bytes(0x41, 0x89, 0xc3, 0x41, 0xc1, 0xeb, 8, 0x41, 0x81, 0xe3, 0xd5, 0, 0, 0);
+        code.Bytes(0x83, 0xe0, 1, 0xc1, 0xe0, 11, 0x41, 0x09, 0xc3);
+    }
+
+    /// <summary>AL, 0 or 1, becomes OF of the image, which RAX is free of.</summary>
+    public void StoreOverflow()
+    {
+        if (Image != FlagImage.Context)
+            throw new InvalidOperationException("flags that are not in the context are changed there");
+        code.Memory(0x88, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
     }
 
     /// <summary>Brings the image into RAX; the host's flags stay.</summary>

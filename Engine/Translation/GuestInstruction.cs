@@ -25,6 +25,27 @@ internal enum Form
     IndirectJump,
     IndirectCall,
     Return,
+
+    /// <summary>DIV and IDIV: <see cref="DivisionCode"/>.</summary>
+    Division,
+
+    /// <summary>Shifts and rotates with live flags: <see cref="RotateCode"/>.</summary>
+    Rotate,
+
+    /// <summary>Bit scans, bit tests in memory, BMI, ADX: <see cref="BitCode"/>.</summary>
+    Bits,
+
+    /// <summary>String instructions: <see cref="StringCode"/>.</summary>
+    String,
+
+    /// <summary>AH to DH: <see cref="HighByteCode"/>.</summary>
+    HighByte,
+
+    /// <summary>Flags as operands, segment registers, CMPXCHG8B and 16B: <see cref="StateCode"/>.</summary>
+    State,
+
+    /// <summary>PUSH and POP of memory, XLAT: <see cref="StackCode"/>.</summary>
+    Stack,
 }
 
 /// <summary>What an instruction leaves in the status flags, beside what the manual defines: the interpreter's choice.</summary>
@@ -50,6 +71,15 @@ internal enum FlagResult
 
     /// <summary>AF and OF are 0.</summary>
     ShiftRight,
+
+    /// <summary>CF and OF as the processor has them; the others stay.</summary>
+    CarryOverflow,
+
+    /// <summary>OF alone.</summary>
+    Overflow,
+
+    /// <summary>ZF alone.</summary>
+    Zero,
 
     /// <summary>CF and OF as the processor has them, AF 0, the others of the product's low half.</summary>
     Product,
@@ -81,6 +111,9 @@ internal struct GuestInstruction
     public FlagResult Flags;
     public MemoryUse Memory;
 
+    /// <summary>An instruction of a family that never leaves translated code.</summary>
+    public bool Stays;
+
     /// <summary>RAX is an operand that the encoding does not name.</summary>
     public bool UsesAccumulator;
 
@@ -104,7 +137,11 @@ internal struct GuestInstruction
             instruction.Code = general;
         guest.Classify();
         if (guest.Form == Form.Interpreted)
-            return guest;
+        {
+            Families.Classify(ref guest, decoded);
+            if (guest.Form != Form.Copied)
+                return guest;
+        }
         guest.Reads = instruction.RflagsRead & Status;
         guest.Kills = guest.Flags switch
         {
@@ -231,7 +268,8 @@ internal struct GuestInstruction
         }
     }
 
-    private void Copy(FlagResult flags, MemoryUse memory)
+    /// <summary>Makes it an instruction that is copied, where its operands are general registers, memory and constants.</summary>
+    public void Copy(FlagResult flags, MemoryUse memory)
     {
         if (!CanName() || !IsGeneral())
             return;
@@ -300,9 +338,7 @@ internal struct GuestInstruction
             if (kind == OpKind.Register ? !Instruction.GetOpRegister(i).IsGPR() : kind is not (OpKind.Memory or (>= OpKind.Immediate8 and <= OpKind.Immediate32to64)))
                 return false;
         }
-        return Instruction.Code is not (Code.Mov_AL_moffs8 or Code.Mov_AX_moffs16 or Code.Mov_EAX_moffs32 or Code.Mov_RAX_moffs64
-            or Code.Mov_moffs8_AL or Code.Mov_moffs16_AX or Code.Mov_moffs32_EAX or Code.Mov_moffs64_RAX
-            or Code.Xchg_r16_AX or Code.Xchg_r32_EAX or Code.Xchg_r64_RAX);
+        return true;
     }
 
     /// <summary>AH to DH cannot be named together with the host's upper registers.</summary>
@@ -325,6 +361,10 @@ internal struct GuestInstruction
     /// <summary>Encodings that imply the accumulator, and those of the same instruction that name a register.</summary>
     private static Dictionary<Code, Code> GeneralForms() => new()
     {
+        [Code.Mov_AL_moffs8] = Code.Mov_r8_rm8, [Code.Mov_AX_moffs16] = Code.Mov_r16_rm16, [Code.Mov_EAX_moffs32] = Code.Mov_r32_rm32, [Code.Mov_RAX_moffs64] = Code.Mov_r64_rm64,
+        [Code.Mov_moffs8_AL] = Code.Mov_rm8_r8, [Code.Mov_moffs16_AX] = Code.Mov_rm16_r16, [Code.Mov_moffs32_EAX] = Code.Mov_rm32_r32, [Code.Mov_moffs64_RAX] = Code.Mov_rm64_r64,
+        [Code.Xchg_r16_AX] = Code.Xchg_rm16_r16, [Code.Xchg_r32_EAX] = Code.Xchg_rm32_r32, [Code.Xchg_r64_RAX] = Code.Xchg_rm64_r64,
+        [Code.Movnti_m32_r32] = Code.Mov_rm32_r32, [Code.Movnti_m64_r64] = Code.Mov_rm64_r64,
         [Code.Add_AL_imm8] = Code.Add_rm8_imm8, [Code.Add_AX_imm16] = Code.Add_rm16_imm16, [Code.Add_EAX_imm32] = Code.Add_rm32_imm32, [Code.Add_RAX_imm32] = Code.Add_rm64_imm32,
         [Code.Or_AL_imm8] = Code.Or_rm8_imm8, [Code.Or_AX_imm16] = Code.Or_rm16_imm16, [Code.Or_EAX_imm32] = Code.Or_rm32_imm32, [Code.Or_RAX_imm32] = Code.Or_rm64_imm32,
         [Code.Adc_AL_imm8] = Code.Adc_rm8_imm8, [Code.Adc_AX_imm16] = Code.Adc_rm16_imm16, [Code.Adc_EAX_imm32] = Code.Adc_rm32_imm32, [Code.Adc_RAX_imm32] = Code.Adc_rm64_imm32,

@@ -10,7 +10,7 @@ namespace Godwit.Engine.Translation;
 internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
 {
     public const byte MovLoad = 0x8b, MovStore = 0x89, LeaOp = 0x8d, AddOp = 0x03, SubOp = 0x2b, XorOp = 0x33, CmpOp = 0x3b, CmpStored = 0x39, TestOp = 0x85;
-    public const byte IfNegative = 0x88, IfEqual = 0x84, IfNotEqual = 0x85, IfAbove = 0x87;
+    public const byte IfNegative = 0x88, IfEqual = 0x84, IfNotEqual = 0x85, IfAbove = 0x87, IfAboveOrEqual = 0x83, IfBelowOrEqual = 0x86;
     public const int None = -1;
 
     private readonly CodeMapping _mapping;
@@ -40,6 +40,9 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
 
     /// <summary>Writes an instruction whose operands are host registers already; false: it cannot be encoded so.</summary>
     public bool Copy(in Instruction instruction) => _encoder.TryEncode(instruction, (ulong)Base + (ulong)Offset, out _, out _);
+
+    /// <summary>Writes an instruction of the translator's own.</summary>
+    public void Add(in Instruction instruction) => _encoder.Encode(instruction, (ulong)Base + (ulong)Offset);
 
     public void Bytes(params ReadOnlySpan<byte> bytes)
     {

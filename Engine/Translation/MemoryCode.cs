@@ -49,8 +49,12 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
             int scale = System.Numerics.BitOperations.Log2((uint)instruction.MemoryIndexScale);
             code.Memory(HostEmitter.LeaOp, HostRegisters.First, from, by, scale, (int)instruction.MemoryDisplacement64, wide);
         }
-        if (!withSegment)
-            return;
+        if (withSegment)
+            AddSegment(instruction);
+    }
+
+    private void AddSegment(in Instruction instruction)
+    {
         if (instruction.MemorySegment == Register.FS)
             code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Context, ContextLayout.FsBase);
         else if (instruction.MemorySegment == Register.GS)
@@ -61,6 +65,16 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     {
         flags.Save();
         Compute(instruction, withSegment: true);
+        Look(size, write, miss);
+    }
+
+    /// <summary>The same with an address that is moved before its segment is added; the second scratch register is free for that.</summary>
+    public void Check(in Instruction instruction, int size, bool write, Action<int> miss, Action move)
+    {
+        flags.Save();
+        Compute(instruction, withSegment: false);
+        move();
+        AddSegment(instruction);
         Look(size, write, miss);
     }
 

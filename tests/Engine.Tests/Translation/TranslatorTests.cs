@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter;
 using Godwit.Engine.Memory;
@@ -14,9 +13,9 @@ namespace Godwit.Engine.Tests.Translation;
 /// <summary>GODWIT_PROGRAMS and GODWIT_PROGRAM_SEED choose how many random programs run, and from which seed on.</summary>
 public sealed unsafe class TranslatorTests(ITestOutputHelper output)
 {
-    private static TranslatorBackend Eager(Vcpu vcpu) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2);
+    private static TranslatorBackend Eager(Vcpu vcpu) => ProgramComparison.Eager(vcpu);
 
-    private static InterpreterBackend Interpreter(Vcpu vcpu) => new(vcpu, 4 << 20);
+    private static InterpreterBackend Interpreter(Vcpu vcpu) => ProgramComparison.Interpreter(vcpu);
 
     [Fact]
     public void RandomProgramsEndInTheInterpretersState()
@@ -24,12 +23,14 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
         int programs = int.Parse(Environment.GetEnvironmentVariable("GODWIT_PROGRAMS") ?? "30");
         int first = int.Parse(Environment.GetEnvironmentVariable("GODWIT_PROGRAM_SEED") ?? Environment.TickCount.ToString());
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + programs; seed++)
+        for (int i = 0; i < programs; i++)
         {
+            int seed = first + i;
             using TestMachine interpreted = Prepared(seed, Interpreter), translated = Prepared(seed, Eager);
             interpreted.RunToHalt();
             translated.RunToHalt();
-            AssertSame(interpreted, translated, $"seed {seed}");
+            if (ProgramComparison.Difference(interpreted, translated) is not null)
+                Assert.Fail($"seed {seed}: {ProgramComparison.Locate(backend => Prepared(seed, backend), Eager, (long)interpreted.State.RetiredInstructions)}");
             Assert.True(((TranslatorBackend)translated.Backend).Blocks.Translated > 20, $"seed {seed}: almost nothing was translated");
         }
     }
@@ -55,7 +56,8 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
                 translates = !translates;
                 switching.Switch(translates ? Eager : Interpreter);
             }
-            AssertSame(interpreted, switching, $"seed {seed}");
+            string? difference = ProgramComparison.Difference(interpreted, switching);
+            Assert.True(difference is null, $"seed {seed}: {difference}");
         }
     }
 
@@ -168,25 +170,5 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
         Assert.True(machine.Memory.TryWrite(new GuestPhysicalAddress(RandomProgram.Window), window));
         machine.Load(a => new RandomProgram(seed).Write(a, 60, 200));
         return machine;
-    }
-
-    private static void AssertSame(TestMachine expected, TestMachine actual, string what)
-    {
-        ref CpuState left = ref expected.State, right = ref actual.State;
-        Assert.True(left.RetiredInstructions == right.RetiredInstructions, $"{what}: {right.RetiredInstructions} instructions, not {left.RetiredInstructions}");
-        Assert.True(left.Rip == right.Rip && left.Rflags == right.Rflags, $"{what}: RIP {right.Rip:x} RFLAGS {right.Rflags:x}, not {left.Rip:x} and {left.Rflags:x}");
-        for (int i = 0; i < 16; i++)
-            Assert.True(left.Gpr[i] == right.Gpr[i], $"{what}: register {i} is {right.Gpr[i]:x}, not {left.Gpr[i]:x}");
-        Assert.True(left.Mxcsr == right.Mxcsr, $"{what}: MXCSR is {right.Mxcsr:x}, not {left.Mxcsr:x}");
-        fixed (byte* vectors = left.Vector, others = right.Vector)
-            Assert.True(new ReadOnlySpan<byte>(vectors, 512).SequenceEqual(new ReadOnlySpan<byte>(others, 512)), $"{what}: vector registers differ");
-        Assert.True(Hash(expected.Memory) == Hash(actual.Memory), $"{what}: memory differs");
-    }
-
-    private static string Hash(GuestMemory memory)
-    {
-        byte[] bytes = new byte[memory.PageCount * PageNumber.Size];
-        Assert.True(memory.TryRead(new GuestPhysicalAddress(0), bytes));
-        return Convert.ToHexString(SHA256.HashData(bytes));
     }
 }

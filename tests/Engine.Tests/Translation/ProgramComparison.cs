@@ -1,0 +1,99 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Godwit.Engine.Tests.Interpreter;
+using Godwit.Engine.Translation;
+using Iced.Intel;
+
+namespace Godwit.Engine.Tests.Translation;
+
+/// <summary>One program on the interpreter and on another back end: the states must be equal after every instruction.</summary>
+internal static unsafe class ProgramComparison
+{
+    private const int Shown = 20;
+
+    public static InterpreterBackend Interpreter(Vcpu vcpu) => new(vcpu, 4 << 20);
+
+    /// <summary>A translator that translates almost everything.</summary>
+    public static TranslatorBackend Eager(Vcpu vcpu) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2);
+
+    /// <summary>What differs between two machines; null: nothing.</summary>
+    public static string? Difference(TestMachine expected, TestMachine actual)
+    {
+        ref CpuState left = ref expected.State, right = ref actual.State;
+        if (left.RetiredInstructions != right.RetiredInstructions)
+            return $"{right.RetiredInstructions} instructions, not {left.RetiredInstructions}";
+        if (left.Rip != right.Rip || left.Rflags != right.Rflags)
+            return $"RIP {right.Rip:x} RFLAGS {right.Rflags:x}, not {left.Rip:x} and {left.Rflags:x}";
+        for (int i = 0; i < 16; i++)
+            if (left.Gpr[i] != right.Gpr[i])
+                return $"register {i} is {right.Gpr[i]:x}, not {left.Gpr[i]:x}";
+        // Segments, control registers, x87 and vectors, all that is saved: the rest of the state.
+        ReadOnlySpan<byte> one = MemoryMarshal.AsBytes(new ReadOnlySpan<CpuState>(in left)), two = MemoryMarshal.AsBytes(new ReadOnlySpan<CpuState>(in right));
+        int rest = one.CommonPrefixLength(two);
+        if (rest != one.Length)
+            return $"the state's byte {rest} is {two[rest]:x2}, not {one[rest]:x2}";
+        byte[] memory = Contents(expected.Memory), other = Contents(actual.Memory);
+        int same = memory.AsSpan().CommonPrefixLength(other);
+        return same == memory.Length ? null : $"memory at 0x{same:x} is {other[same]:x2}, not {memory[same]:x2}";
+    }
+
+    /// <summary>The first instruction after which two machines that start alike differ, in words.</summary>
+    /// <param name="prepare">Makes the machine on a back end.</param>
+    /// <param name="other">The back end that is compared with the interpreter.</param>
+    /// <param name="instructions">Instructions after which they are known to differ.</param>
+    public static string Locate(Func<Func<Vcpu, IVcpuBackend>, TestMachine> prepare, Func<Vcpu, IVcpuBackend> other, long instructions)
+    {
+        long equal = 0, different = instructions;
+        string what = "not found again";
+        while (different - equal > 1)
+        {
+            long middle = equal + (different - equal) / 2;
+            using TestMachine left = prepare(Interpreter), right = prepare(other);
+            Execute(left, middle);
+            Execute(right, middle);
+            if (Difference(left, right) is { } difference)
+                (different, what) = (middle, difference);
+            else
+                equal = middle;
+        }
+        // Translated code runs whole blocks: what went wrong may be some instructions back.
+        using TestMachine machine = prepare(Interpreter);
+        long first = Math.Max(0, different - Shown);
+        Execute(machine, first);
+        StringBuilder text = new();
+        for (long i = first; i < different; i++)
+        {
+            text.AppendLine().Append(CultureInfo.InvariantCulture, $"  {machine.State.Rip:x} {Next(machine)}");
+            Execute(machine, 1);
+        }
+        return $"after instruction {different}: {what}; the last instructions:{text}";
+    }
+
+    private static string Next(TestMachine machine)
+    {
+        byte[] bytes = new byte[15];
+        machine.Memory.TryRead(new GuestPhysicalAddress(machine.State.Rip), bytes);
+        Iced.Intel.Decoder.Create(machine.State.Mode64 ? 64 : 32, bytes, machine.State.Rip).Decode(out Instruction instruction);
+        return $"{instruction} ({Convert.ToHexString(bytes.AsSpan(0, instruction.Length))}), RFLAGS {machine.State.Rflags:x}";
+    }
+
+    /// <summary>Runs instructions, or until the machine halts.</summary>
+    public static void Execute(TestMachine machine, long instructions)
+    {
+        ulong end = machine.State.RetiredInstructions + (ulong)instructions;
+        while (machine.State.RetiredInstructions < end && !machine.State.Halted)
+            if (machine.Backend.Run((long)(end - machine.State.RetiredInstructions)) == VcpuExit.Shutdown)
+                return;
+    }
+
+    private static byte[] Contents(GuestMemory memory)
+    {
+        byte[] bytes = new byte[memory.PageCount * PageNumber.Size];
+        memory.TryRead(new GuestPhysicalAddress(0), bytes);
+        return bytes;
+    }
+}

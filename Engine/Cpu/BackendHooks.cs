@@ -8,14 +8,23 @@ namespace Godwit.Engine.Cpu;
 /// </summary>
 public interface ITranslationCache
 {
-    /// <summary>Drops every translation, global ones included (CR0, CR4, EFER changes).</summary>
+    /// <summary>Drops every translation of every PCID, global ones included (CR0, CR4, EFER changes). The current PCID is what CR3 and CR4 say now.</summary>
     void FlushAll();
 
-    /// <summary>Drops the translations that are not global (a write of CR3, a task switch).</summary>
+    /// <summary>Drops the translations of every PCID that are not global (INVPCID).</summary>
     void FlushNonGlobal();
 
-    /// <summary>Drops the translation of one page, global or not (INVLPG).</summary>
+    /// <summary>Drops the translations of one PCID that are not global (a write of CR3, a task switch, INVPCID). It is 0 without CR4.PCIDE.</summary>
+    void FlushNonGlobal(int pcid);
+
+    /// <summary>A PCID has become current, after whatever had to be dropped of it.</summary>
+    void Enter(int pcid);
+
+    /// <summary>Drops the current PCID's translation of one page, and global ones of it (INVLPG).</summary>
     void FlushPage(ulong linear);
+
+    /// <summary>Drops a PCID's translation of one page (INVPCID).</summary>
+    void FlushPage(ulong linear, int pcid);
 }
 
 /// <summary>A back end's cache of decoded code. Whoever stores to guest memory on the vCPU's thread tells it. The default holds none.</summary>
@@ -41,7 +50,19 @@ internal sealed class NoCaches : ITranslationCache, ICodeWatcher
     {
     }
 
+    public void FlushNonGlobal(int pcid)
+    {
+    }
+
+    public void Enter(int pcid)
+    {
+    }
+
     public void FlushPage(ulong linear)
+    {
+    }
+
+    public void FlushPage(ulong linear, int pcid)
     {
     }
 

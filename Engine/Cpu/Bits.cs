@@ -18,6 +18,16 @@ public static class Cr0
     public const ulong WP = 1 << 16, AM = 1 << 18, NW = 1 << 29, CD = 1 << 30, PG = 1u << 31;
 }
 
+/// <summary>Parts of CR3 where CR4.PCIDE is set.</summary>
+public static class Cr3
+{
+    /// <summary>The current PCID.</summary>
+    public const ulong PcidMask = 0xfff;
+
+    /// <summary>In a value written, and never read: the PCID's translations are kept.</summary>
+    public const ulong Keep = 1ul << 63;
+}
+
 /// <summary>CR4 bits (Intel SDM 3A, 2.5).</summary>
 public static class Cr4
 {

@@ -87,7 +87,7 @@ public static unsafe class ControlRegisters
         }
         else if (!paging && state.Paging)
         {
-            if (state.Mode64)
+            if (state.Mode64 || (state.Cr4 & Cr4.PCIDE) != 0)
                 return c->Raise(Vector.GP, 0);
             state.Efer &= ~Efer.LMA;
         }
@@ -106,8 +106,12 @@ public static unsafe class ControlRegisters
     private static bool WriteCr3(VcpuContext* c, ulong value)
     {
         ref CpuState state = ref c->State;
+        bool tagged = (state.Cr4 & Cr4.PCIDE) != 0;
+        bool keep = tagged && (value & Cr3.Keep) != 0;
         if (state.LongMode)
         {
+            if (tagged)
+                value &= ~Cr3.Keep;
             if ((value & ~Paging.PhysicalMask) != 0)
                 return c->Raise(Vector.GP, 0);
         }
@@ -118,7 +122,11 @@ public static unsafe class ControlRegisters
                 return false;
         }
         state.Cr3 = value;
-        Vcpu.Of(c).Translations.FlushNonGlobal();
+        int pcid = tagged ? (int)(value & Cr3.PcidMask) : 0;
+        ITranslationCache translations = Vcpu.Of(c).Translations;
+        if (!keep)
+            translations.FlushNonGlobal(pcid);
+        translations.Enter(pcid);
         return true;
     }
 
@@ -133,8 +141,11 @@ public static unsafe class ControlRegisters
         bool entersPae = state.Paging && !state.LongMode && (value & Cr4.PAE) != 0 && ((old ^ value) & (Cr4.PAE | Cr4.PGE | Cr4.PSE | Cr4.SMEP)) != 0;
         if (entersPae && !CheckPaePointers(c, state.Cr3))
             return false;
+        // PCIDs begin with PCID 0, in 4-level paging (SDM 3A, 4.10.1).
+        if ((value & ~old & Cr4.PCIDE) != 0 && (!state.LongMode || (state.Cr3 & Cr3.PcidMask) != 0))
+            return c->Raise(Vector.GP, 0);
         state.Cr4 = value;
-        if (((old ^ value) & Cr4Paging) != 0)
+        if (((old ^ value) & Cr4Paging) != 0 || (old & ~value & Cr4.PCIDE) != 0)
             Vcpu.Of(c).Translations.FlushAll();
         return true;
     }
@@ -153,8 +164,11 @@ public static unsafe class ControlRegisters
             allowed |= Cr4.SMAP;
         if ((structured.Ecx & CpuidModel.UmipEcx) != 0)
             allowed |= Cr4.UMIP;
-        if ((services.Cpuid(1, 0).Ecx & CpuidModel.XsaveEcx) != 0)
+        uint features = services.Cpuid(1, 0).Ecx;
+        if ((features & CpuidModel.XsaveEcx) != 0)
             allowed |= Cr4.OSXSAVE;
+        if ((features & CpuidModel.PcidEcx) != 0)
+            allowed |= Cr4.PCIDE;
         return allowed;
     }
 

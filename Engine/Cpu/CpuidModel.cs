@@ -14,7 +14,7 @@ public static class CpuidModel
     /// <summary>1 GiB pages (0x80000001 EDX bit 26). Every level has them: they cost the walk nothing.</summary>
     public const bool GiantPages = true;
 
-    public const uint FsgsbaseEbx = 1 << 0, SmepEbx = 1 << 7, SmapEbx = 1 << 20, UmipEcx = 1 << 2, XsaveEcx = 1 << 26;
+    public const uint FsgsbaseEbx = 1 << 0, SmepEbx = 1 << 7, SmapEbx = 1 << 20, UmipEcx = 1 << 2, XsaveEcx = 1 << 26, PcidEcx = 1 << 17;
 
     /// <summary>The leaf that describes XSAVE's areas.</summary>
     public const uint StateLeaf = 0xd;
@@ -27,8 +27,8 @@ public static class CpuidModel
     /// <summary>CLFLUSH line of 64 bytes, in units of 8, in bits 8-15 of leaf 1 EBX.</summary>
     private const uint ClflushLine = 8 << 8;
 
-    // Leaf 1 ECX: x2APIC, TSC deadline, RDRAND, hypervisor.
-    private const uint BaseEcx = 1u << 21 | 1u << 24 | 1u << 30 | 1u << 31;
+    // Leaf 1 ECX: PCID, x2APIC, TSC deadline, RDRAND, hypervisor.
+    private const uint BaseEcx = PcidEcx | 1u << 21 | 1u << 24 | 1u << 30 | 1u << 31;
 
     // Leaf 1 EDX: FPU, DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, MTRR, PGE, CMOV, PAT, PSE36, CLFSH, MMX, FXSR, SSE, SSE2.
     private const uint BaseEdx = 1u << 0 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | ApicEdx | 1u << 11 | 1u << 12 | 1u << 13
@@ -57,8 +57,8 @@ public static class CpuidModel
     // 0x80000001 EDX: SYSCALL, NX, 1 GiB pages, RDTSCP, long mode.
     private const uint ExtendedEdx = 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29;
 
-    // Leaf 7 EBX: FSGSBASE, SMEP, ERMS, SMAP. ECX: UMIP. EDX: FSRM, IBRS and IBPB, IA32_ARCH_CAPABILITIES.
-    private const uint StructuredEbx = FsgsbaseEbx | SmepEbx | 1u << 9 | SmapEbx;
+    // Leaf 7 EBX: FSGSBASE, SMEP, ERMS, INVPCID, SMAP. ECX: UMIP. EDX: FSRM, IBRS and IBPB, IA32_ARCH_CAPABILITIES.
+    private const uint StructuredEbx = FsgsbaseEbx | SmepEbx | 1u << 9 | 1u << 10 | SmapEbx;
     private const uint StructuredEdx = 1u << 4 | 1u << 26 | 1u << 29;
 
     /// <summary>The bits that XCR0 may have at a level; 0 without XSAVE.</summary>

@@ -119,7 +119,8 @@ internal static unsafe class TaskSwitch
         if (state.Paging && state.Cr3 != image[Cr3 / 4])
         {
             state.Cr3 = image[Cr3 / 4];
-            Vcpu.Of(c).Translations.FlushNonGlobal();
+            // Long mode, which PCIDs need, has no task switches.
+            Vcpu.Of(c).Translations.FlushNonGlobal(0);
         }
         state.Rip = image[Eip / 4];
         ulong newFlags = image[9] & ~Rflags.VM;

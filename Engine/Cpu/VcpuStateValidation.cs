@@ -44,6 +44,7 @@ internal static class VcpuStateValidation
         Require((state.Cr0 & ~Cr0Known) == 0 && (!paging || protectedMode), nameof(state.Cr0), state.Cr0);
         Require((state.Cr3 & ~Paging.PhysicalMask) == 0, nameof(state.Cr3), state.Cr3);
         Require((state.Cr4 & ~Cr4Known) == 0 && (!longActive || (state.Cr4 & Cr4.PAE) != 0), nameof(state.Cr4), state.Cr4);
+        Require(longActive || (state.Cr4 & Cr4.PCIDE) == 0, nameof(state.Cr4), state.Cr4);
         Require((state.Efer & ~EferKnown) == 0 && longActive == (longEnabled && paging), nameof(state.Efer), state.Efer);
     }
 

@@ -48,14 +48,14 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     {
         _vcpu = vcpu;
         _c = vcpu.Context;
-        LargePages large = new();
-        _jumps = new JumpCache(translator);
+        AddressSpaces spaces = new();
+        _jumps = new JumpCache(spaces, translator);
         if (translator != null)
             translator.Jumps = _jumps;
         _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes) { Translator = translator };
-        _code = new CodeTranslations(vcpu, large);
+        _code = new CodeTranslations(vcpu, spaces);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);
-        _tlb = new SoftwareTlb(vcpu, _jumps, _code, large, _blocks);
+        _tlb = new SoftwareTlb(vcpu, spaces, _jumps, _code, _blocks);
         _blocks.PageBecameCode = _tlb.RevokeWritePermission;
         vcpu.Translations = _tlb;
         vcpu.Code = _blocks;

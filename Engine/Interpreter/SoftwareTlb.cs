@@ -6,10 +6,11 @@ using Godwit.Engine.Memory;
 namespace Godwit.Engine.Interpreter;
 
 /// <summary>
-/// Linear pages to host addresses, for reading and for writing. One bank of entries for each right to access: a user's,
-/// a supervisor's, a supervisor's under SMAP, and one that never hits, for code
-/// whose alignment is checked or whose accesses are watched by breakpoints. Devices,
-/// page-crossing accesses and stores to pages with decoded code never hit: they come to the slow paths here.
+/// Linear pages to host addresses, for reading and for writing. One bank of entries for each right to access: a user's
+/// in each address space, a supervisor's, a supervisor's under SMAP, and one that never hits, for code whose alignment
+/// is checked or whose accesses are watched by breakpoints. A supervisor's banks hold global pages and those of the
+/// current address space. Devices, page-crossing accesses and stores to pages with decoded code never hit: they come to
+/// the slow paths here.
 /// </summary>
 internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
 {
@@ -20,20 +21,23 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     private readonly JumpCache _jumps;
     private readonly CodeTranslations _code;
     private readonly BlockCache _blocks;
-    private readonly LargePages _large;
-    private readonly Bank[] _banks = [new(), new(), new(), new()];
+    private readonly AddressSpaces _spaces;
+    private readonly Bank?[] _users = new Bank?[AddressSpaces.Count];
+    private readonly Bank _supervisor = new(), _underSmap = new(), _never = new();
+    private readonly List<Bank> _banks;
     private Bank _bank;
     private bool _user, _checkAlignment, _watching;
 
-    public SoftwareTlb(Vcpu vcpu, JumpCache jumps, CodeTranslations code, LargePages large, BlockCache blocks)
+    public SoftwareTlb(Vcpu vcpu, AddressSpaces spaces, JumpCache jumps, CodeTranslations code, BlockCache blocks)
     {
         _vcpu = vcpu;
         _c = vcpu.Context;
         _jumps = jumps;
         _code = code;
         _blocks = blocks;
-        _large = large;
-        _bank = _banks[0];
+        _spaces = spaces;
+        _banks = [_supervisor, _underSmap, _never];
+        _bank = _supervisor;
     }
 
     /// <summary>The instruction being executed runs alone (its RIP and the instruction count are exact) and may reach devices.</summary>
@@ -53,8 +57,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         _user = user;
         _checkAlignment = user && ac && (state.Cr0 & Cr0.AM) != 0;
         _watching = Breakpoints.AreOn(state);
-        int bank = _checkAlignment || _watching ? 3 : user ? 0 : (state.Cr4 & Cr4.SMAP) != 0 && !ac ? 2 : 1;
-        _bank = _banks[bank];
+        _bank = _checkAlignment || _watching ? _never : user ? User() : (state.Cr4 & Cr4.SMAP) != 0 && !ac ? _underSmap : _supervisor;
         _c->Tlb = _bank.Entries;
     }
 
@@ -112,43 +115,62 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     public void FlushAll()
     {
         foreach (Bank bank in _banks)
-        {
-            bank.Clear(bank.Local);
-            bank.Clear(bank.Global);
-        }
-        _large.Clear();
+            bank.ClearAll();
         _jumps.FlushAll();
         _code.FlushAll();
+        Enter(AddressSpaces.PcidOf(_c->State));
     }
 
     public void FlushNonGlobal()
     {
-        foreach (Bank bank in _banks)
-            bank.Clear(bank.Local);
-        _jumps.FlushNonGlobal();
-        _code.FlushNonGlobal();
+        FlushSupervisor();
+        for (int slot = 0; slot < AddressSpaces.Count; slot++)
+            FlushUser(slot);
+    }
+
+    public void FlushNonGlobal(int pcid)
+    {
+        int slot = _spaces.SlotOf(pcid);
+        if (slot < 0)
+            return;
+        FlushUser(slot);
+        if (slot == _spaces.Current)
+            FlushSupervisor();
+    }
+
+    public void Enter(int pcid)
+    {
+        int before = _spaces.Current;
+        bool taken = _spaces.Enter(pcid);
+        int slot = _spaces.Current;
+        if (taken)
+        {
+            _users[slot]?.ClearAll();
+            _jumps.FlushUser(slot, global: true);
+            _code.EmptyUser(slot);
+        }
+        if (taken || slot != before)
+            FlushSupervisor();
     }
 
     public void FlushPage(ulong linear)
     {
-        if (_large.Covers(linear))
-        {
-            // Entries are 4 KiB pieces; a large page may stand in many.
-            FlushAll();
-            return;
-        }
-        foreach (Bank bank in _banks)
-        {
-            int index = Index(linear);
-            TlbEntry* entry = bank.Entries + index;
-            if (((entry->ReadTag ^ linear) & ~OffsetMask) == 0 || ((entry->WriteTag ^ linear) & ~OffsetMask) == 0)
-                *entry = Empty(index);
-        }
-        if (_code.Holds(linear))
-        {
-            _jumps.FlushAll();
-            _code.FlushAll();
-        }
+        _supervisor.Drop(linear);
+        _underSmap.Drop(linear);
+        if (_code.DropSupervisor(linear))
+            _jumps.FlushSupervisorPage(linear);
+        // A global page goes from every address space (SDM 3A, 4.10.4.1).
+        for (int slot = 0; slot < AddressSpaces.Count; slot++)
+            FlushUserPage(slot, linear, globalOnly: slot != _spaces.Current);
+    }
+
+    public void FlushPage(ulong linear, int pcid)
+    {
+        int slot = _spaces.SlotOf(pcid);
+        if (slot == _spaces.Current)
+            FlushPage(linear);
+        else if (slot >= 0)
+            FlushUserPage(slot, linear, globalOnly: false);
     }
 
     /// <summary>Drops every permission to write (a new dirty generation).</summary>
@@ -182,6 +204,39 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
     {
         foreach (Bank bank in _banks)
             bank.Dispose();
+    }
+
+    private Bank User()
+    {
+        if (_users[_spaces.Current] is { } bank)
+            return bank;
+        bank = new Bank();
+        _users[_spaces.Current] = bank;
+        _banks.Add(bank);
+        return bank;
+    }
+
+    private void FlushSupervisor()
+    {
+        _supervisor.ClearLocal();
+        _underSmap.ClearLocal();
+        _jumps.FlushSupervisor(global: false);
+        _code.FlushSupervisor();
+    }
+
+    private void FlushUser(int slot)
+    {
+        _users[slot]?.ClearLocal();
+        _jumps.FlushUser(slot, global: false);
+        _code.FlushUser(slot);
+    }
+
+    private void FlushUserPage(int slot, ulong linear, bool globalOnly)
+    {
+        if (_users[slot] is { } bank && (!globalOnly || bank.MayHoldGlobal(linear)))
+            bank.Drop(linear);
+        if (_code.DropUser(slot, linear, globalOnly))
+            _jumps.FlushUserPage(slot, linear);
     }
 
     private const ulong NoPhysical = ulong.MaxValue;
@@ -260,7 +315,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         byte* host = _vcpu.Memory.Resolve(number, access == PageAccess.Write ? Access.Write : Access.Read);
         if (host == null)
             return null;
-        if (_bank != _banks[3])
+        if (_bank != _never)
             Fill(entry, linear, access, translation, host);
         return host + (linear & OffsetMask);
     }
@@ -279,7 +334,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         _bank.Physical[index] = physical;
         (translation.Global ? _bank.Global : _bank.Local).Add(index);
         if (translation.PageSize > PageNumber.Size)
-            _large.Add(linear, translation.PageSize);
+            _bank.Large.Add(linear, translation.PageSize);
     }
 
     private void Watch(ulong address, int size, bool write)
@@ -356,17 +411,59 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
                 Entries[i] = Empty(i);
         }
 
-        public void Clear(FillLog log)
+        /// <summary>The large pages that entries are pieces of.</summary>
+        public LargePages Large { get; } = new();
+
+        /// <summary>Drops a page: one entry, or all pieces of the large page that it lies in.</summary>
+        public void Drop(ulong linear)
         {
-            foreach (ushort index in log.Filled)
+            if (Large.Covers(linear, out int shift))
+            {
+                DropPieces(Local, linear, shift);
+                DropPieces(Global, linear, shift);
+                Large.Remove(linear);
+                return;
+            }
+            int index = Index(linear);
+            if (Entries[index].ReadTag == (linear & ~OffsetMask))
                 Entries[index] = Empty(index);
-            log.Clear();
+        }
+
+        /// <summary>False: no global translation of the page is here, whole or as a piece of a larger one.</summary>
+        public bool MayHoldGlobal(ulong linear) => Global.Contains(Index(linear)) || (Global.Filled.Length != 0 && Large.Covers(linear, out _));
+
+        public void ClearLocal()
+        {
+            Clear(Local);
+            if (Global.Filled.Length == 0)
+                Large.Clear();
+        }
+
+        public void ClearAll()
+        {
+            Clear(Local);
+            Clear(Global);
+            Large.Clear();
         }
 
         public void Dispose()
         {
             NativeMemory.AlignedFree(Entries);
             Entries = null;
+        }
+
+        private void DropPieces(FillLog log, ulong linear, int shift)
+        {
+            foreach (ushort index in log.Filled)
+                if ((Entries[index].ReadTag ^ linear) >> shift == 0)
+                    Entries[index] = Empty(index);
+        }
+
+        private void Clear(FillLog log)
+        {
+            foreach (ushort index in log.Filled)
+                Entries[index] = Empty(index);
+            log.Clear();
         }
     }
 }

@@ -3,7 +3,7 @@ using Iced.Intel;
 
 namespace Godwit.Engine.Interpreter.SystemInstructions;
 
-/// <summary>MOV to and from control and debug registers, SMSW, LMSW, CLTS, INVLPG.</summary>
+/// <summary>MOV to and from control and debug registers, SMSW, LMSW, CLTS, INVLPG, INVPCID.</summary>
 internal static unsafe class ControlMoves
 {
     public static Row[] Rows { get; } =
@@ -14,6 +14,7 @@ internal static unsafe class ControlMoves
         new(Mnemonic.Lmsw, SelectLoadStatus) { EndsBlock = true },
         new(Mnemonic.Clts, (in Instruction i, ref Op op) => new(&ClearTaskSwitched)) { EndsBlock = true },
         new(Mnemonic.Invlpg, (in Instruction i, ref Op op) => new(&InvalidatePage)) { EndsBlock = true },
+        new(Mnemonic.Invpcid, SelectInvalidatePcid) { EndsBlock = true },
     ];
 
     private static bool IsControl(Register register) => register is >= Register.CR0 and <= Register.CR15;
@@ -132,6 +133,51 @@ internal static unsafe class ControlMoves
         // A non-canonical address is not cached anywhere, and no fault (SDM 2A, INVLPG).
         if (Paging.IsCanonical(address))
             Vcpu.Of(c).Translations.FlushPage(address);
+        return Plumbing.Leave(c, op);
+    }
+
+    private static Handler SelectInvalidatePcid(in Instruction instruction, ref Op op)
+    {
+        op.Third = (ushort)instruction.Op0Register.GetSize();
+        return new(&InvalidatePcid);
+    }
+
+    // SDM 2A, INVPCID.
+    private static Op* InvalidatePcid(VcpuContext* c, Op* op)
+    {
+        if (!Plumbing.Privileged(c))
+            return null;
+        ulong kind = Plumbing.Register(c, op->Dst);
+        if (op->Third == 4)
+            kind = (uint)kind;
+        ulong address = GuestAccess.Address(c, op);
+        if (!GuestAccess.Load(c, address, out UInt128 descriptor))
+            return null;
+        ulong linear = (ulong)(descriptor >> 64), first = (ulong)descriptor;
+        int pcid = (int)(first & Cr3.PcidMask);
+        bool tagged = (c->State.Cr4 & Cr4.PCIDE) != 0;
+        bool refused = kind > 3 || first >> 12 != 0 || (kind <= 1 && pcid != 0 && !tagged) || (kind == 0 && !Paging.IsCanonical(linear));
+        if (refused)
+        {
+            c->Raise(Vector.GP, 0);
+            return null;
+        }
+        ITranslationCache translations = Vcpu.Of(c).Translations;
+        switch (kind)
+        {
+            case 0:
+                translations.FlushPage(linear, pcid);
+                break;
+            case 1:
+                translations.FlushNonGlobal(pcid);
+                break;
+            case 2:
+                translations.FlushAll();
+                break;
+            default:
+                translations.FlushNonGlobal();
+                break;
+        }
         return Plumbing.Leave(c, op);
     }
 }

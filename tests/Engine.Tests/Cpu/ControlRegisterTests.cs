@@ -81,11 +81,10 @@ public sealed unsafe class ControlRegisterTests
     [Theory]
     [InlineData(Cr4.VME, false)]
     [InlineData(Cr4.LA57, false)]
-    [InlineData(Cr4.PCIDE, false)]
     [InlineData(Cr4.OSXSAVE, false)]
     [InlineData(1ul << 22, false)]
     [InlineData(1ul << 40, false)]
-    [InlineData(Cr4.SMEP | Cr4.SMAP | Cr4.FSGSBASE | Cr4.UMIP, true)]
+    [InlineData(Cr4.SMEP | Cr4.SMAP | Cr4.FSGSBASE | Cr4.UMIP | Cr4.PCIDE, true)]
     [InlineData(Cr4.PGE | Cr4.PSE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.TSD | Cr4.DE | Cr4.MCE | Cr4.PCE, true)]
     public void Cr4HoldsOnlyWhatTheModelHas(ulong bits, bool allowed)
     {
@@ -103,9 +102,46 @@ public sealed unsafe class ControlRegisterTests
         bench.Vcpu.Translations = caches;
         bench.EnterLong();
         Assert.True(ControlRegisters.Write(bench.C, 3, 0x12_3000));
-        Assert.Equal((0, 1), (caches.AllFlushes, caches.NonGlobalFlushes));
+        Assert.Equal(0, caches.AllFlushes);
+        Assert.Equal(["flush 0", "enter 0"], caches.Spaces);
         Assert.False(ControlRegisters.Write(bench.C, 3, 1ul << Paging.PhysicalBits));
         Assert.Equal(0x12_3000ul, bench.State.Cr3);
+    }
+
+    [Fact]
+    public void AWriteOfCr3ChoosesAPcidAndMayKeepItsTranslations()
+    {
+        using CpuBench bench = new();
+        RecordingCaches caches = new();
+        bench.EnterLong();
+        Assert.False(ControlRegisters.Write(bench.C, 3, Cr3.Keep | 0x12_3000));
+        Assert.True(ControlRegisters.Write(bench.C, 4, bench.State.Cr4 | Cr4.PCIDE));
+        bench.Vcpu.Translations = caches;
+        Assert.True(ControlRegisters.Write(bench.C, 3, 0x12_3005));
+        Assert.True(ControlRegisters.Write(bench.C, 3, Cr3.Keep | 0x12_4006));
+        Assert.Equal(["flush 5", "enter 5", "enter 6"], caches.Spaces);
+        Assert.True(ControlRegisters.Read(bench.C, 3, out ulong value));
+        Assert.Equal(0x12_4006ul, value);
+        Assert.False(ControlRegisters.Write(bench.C, 3, Cr3.Keep | 1ul << Paging.PhysicalBits));
+        Assert.Equal(0, caches.AllFlushes);
+        Assert.True(ControlRegisters.Write(bench.C, 4, bench.State.Cr4 & ~Cr4.PCIDE));
+        Assert.Equal(1, caches.AllFlushes);
+    }
+
+    [Fact]
+    public void PcidsBeginWithPcidZeroInLongMode()
+    {
+        using CpuBench bench = new();
+        bench.EnterProtected();
+        Assert.False(ControlRegisters.Write(bench.C, 4, Cr4.PAE | Cr4.PCIDE));
+        bench.EnterLong();
+        Assert.True(ControlRegisters.Write(bench.C, 3, 0x12_3018));
+        Assert.False(ControlRegisters.Write(bench.C, 4, bench.State.Cr4 | Cr4.PCIDE));
+        Assert.True(ControlRegisters.Write(bench.C, 3, 0x12_3000));
+        Assert.True(ControlRegisters.Write(bench.C, 4, bench.State.Cr4 | Cr4.PCIDE));
+        bench.State.Cs.Attributes &= unchecked((ushort)~Segment.L);
+        Assert.False(ControlRegisters.Write(bench.C, 0, bench.State.Cr0 & ~Cr0.PG));
+        Assert.Equal((byte)Vector.GP, bench.Fault.Vector);
     }
 
     [Fact]

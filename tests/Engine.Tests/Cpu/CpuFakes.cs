@@ -93,9 +93,20 @@ internal sealed class RecordingCaches : ITranslationCache, ICodeWatcher
 
     public void FlushAll() => AllFlushes++;
 
+    /// <summary>What was asked for of single PCIDs, in order.</summary>
+    public List<string> Spaces { get; } = [];
+
     public void FlushNonGlobal() => NonGlobalFlushes++;
 
+    public void FlushNonGlobal(int pcid) => Spaces.Add($"flush {pcid}");
+
+    public void Enter(int pcid) => Spaces.Add($"enter {pcid}");
+
     public void FlushPage(ulong linear)
+    {
+    }
+
+    public void FlushPage(ulong linear, int pcid)
     {
     }
 

@@ -155,7 +155,6 @@ public sealed unsafe class SystemInstructionTests
         ["rdpid"] = a => a.rdpid(rax),
         ["rdfsbase without CR4"] = a => a.rdfsbase(rax),
         ["sysenter"] = a => a.sysenter(),
-        ["invpcid"] = a => a.invpcid(rax, __[rsp]),
         ["mov to cs"] = a => a.db(0x8e, 0xc8),
         ["mov from cr1"] = a => a.db(0x0f, 0x20, 0xc8),
     };

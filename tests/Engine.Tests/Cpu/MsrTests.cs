@@ -141,8 +141,8 @@ public sealed unsafe class MsrTests
     [InlineData(CpuLevel.V2, 0x0498_2201u, 0u, 1u)]
     public void EachLevelShowsItsFeatures(CpuLevel level, uint first, uint structured, uint extended)
     {
-        const uint Hypervisor = 1u << 31, RandomNumbers = 1u << 30, Apic = 1u << 21 | 1u << 24, FirstLevel = 0x0010_0281;
-        Assert.Equal(first | Hypervisor | RandomNumbers | Apic, CpuidModel.Query(level, 1, 0).Ecx);
+        const uint Hypervisor = 1u << 31, RandomNumbers = 1u << 30, Apic = 1u << 21 | 1u << 24, Pcid = 1u << 17, FirstLevel = 0x0010_0681;
+        Assert.Equal(first | Hypervisor | RandomNumbers | Apic | Pcid, CpuidModel.Query(level, 1, 0).Ecx);
         Assert.Equal(structured | FirstLevel, CpuidModel.Query(level, 7, 0).Ebx);
         Assert.Equal(extended, CpuidModel.Query(level, 0x8000_0001, 0).Ecx);
     }

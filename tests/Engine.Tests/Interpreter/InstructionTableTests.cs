@@ -37,7 +37,7 @@ public sealed class InstructionTableTests
     /// <summary>What every level shows beside its own; calls to the machine, whatever CPUID says; hints without effect.</summary>
     private static readonly HashSet<CpuidFeature> _everywhere =
     [
-        CpuidFeature.FSGSBASE, CpuidFeature.SMAP, CpuidFeature.RDRAND, CpuidFeature.RDTSCP, CpuidFeature.VMX, CpuidFeature.SVM,
+        CpuidFeature.FSGSBASE, CpuidFeature.SMAP, CpuidFeature.INVPCID, CpuidFeature.RDRAND, CpuidFeature.RDTSCP, CpuidFeature.VMX, CpuidFeature.SVM,
         CpuidFeature.CET_IBT, CpuidFeature.PREFETCHWT1, CpuidFeature.PREFETCHITI,
     ];
 

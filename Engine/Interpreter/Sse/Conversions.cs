@@ -37,7 +37,7 @@ internal static unsafe class Conversions
     ];
 
     /// <summary>A conversion of a vector's lanes; target lanes that it does not write stay.</summary>
-    private interface IConversion
+    internal interface IConversion
     {
         static abstract void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags);
     }
@@ -143,7 +143,8 @@ internal static unsafe class Conversions
         return FinishToInteger(c, op, source);
     }
 
-    private static Op* FinishToInteger<T>(VcpuContext* c, Op* op, T source)
+    /// <summary>Writes a number as an integer into a general register; the low bits of <see cref="Op.Extra"/> are its width, bit 8 truncates.</summary>
+    internal static Op* FinishToInteger<T>(VcpuContext* c, Op* op, T source)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         int flags = 0, bits = (int)(op->Extra & 0xff);
@@ -213,7 +214,8 @@ internal static unsafe class Conversions
 
     private const uint RoundToZero = 3 << 13, RoundingBits = 3 << 13;
 
-    private static T FromInteger<T>(long value, uint mxcsr, ref int flags)
+    /// <summary>An integer as a floating-point number, rounded as MXCSR says.</summary>
+    internal static T FromInteger<T>(long value, uint mxcsr, ref int flags)
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         // Within the significand's width every integer is exact, whatever the rounding.
@@ -284,14 +286,14 @@ internal static unsafe class Conversions
     private static T Get<T>(in Vector128<byte> vector, int index)
         where T : unmanaged => vector.As<byte, T>().GetElement(index);
 
-    private readonly struct Truncating<TConversion> : IConversion
+    internal readonly struct Truncating<TConversion> : IConversion
         where TConversion : struct, IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             TConversion.Apply(source, ref target, mxcsr | RoundToZero, ref flags);
     }
 
-    private readonly struct SinglesFromDwords : IConversion
+    internal readonly struct SinglesFromDwords : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags)
         {
@@ -302,7 +304,7 @@ internal static unsafe class Conversions
         }
     }
 
-    private readonly struct LowSinglesFromDwords : IConversion
+    internal readonly struct LowSinglesFromDwords : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags)
         {
@@ -313,13 +315,13 @@ internal static unsafe class Conversions
         }
     }
 
-    private readonly struct DoublesFromDwords : IConversion
+    internal readonly struct DoublesFromDwords : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = Vector128.Create((double)Get<int>(source, 0), Get<int>(source, 1)).AsByte();
     }
 
-    private readonly struct DwordsFromSingles : IConversion
+    internal readonly struct DwordsFromSingles : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags)
         {
@@ -330,39 +332,39 @@ internal static unsafe class Conversions
         }
     }
 
-    private readonly struct DwordsFromLowSingles : IConversion
+    internal readonly struct DwordsFromLowSingles : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = Vector128.Create(
                 (int)ToInteger(Get<float>(source, 0), 32, mxcsr, ref flags), (int)ToInteger(Get<float>(source, 1), 32, mxcsr, ref flags), 0, 0).AsByte();
     }
 
-    private readonly struct DwordsFromDoubles : IConversion
+    internal readonly struct DwordsFromDoubles : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = Vector128.Create(
                 (int)ToInteger(Get<double>(source, 0), 32, mxcsr, ref flags), (int)ToInteger(Get<double>(source, 1), 32, mxcsr, ref flags), 0, 0).AsByte();
     }
 
-    private readonly struct DoublesFromSingles : IConversion
+    internal readonly struct DoublesFromSingles : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = Vector128.Create(ToDouble(Get<float>(source, 0), mxcsr, ref flags), ToDouble(Get<float>(source, 1), mxcsr, ref flags)).AsByte();
     }
 
-    private readonly struct SinglesFromDoubles : IConversion
+    internal readonly struct SinglesFromDoubles : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = Vector128.Create(ToSingle(Get<double>(source, 0), mxcsr, ref flags), ToSingle(Get<double>(source, 1), mxcsr, ref flags), 0, 0).AsByte();
     }
 
-    private readonly struct DoubleFromSingle : IConversion
+    internal readonly struct DoubleFromSingle : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = target.AsDouble().WithElement(0, ToDouble(Get<float>(source, 0), mxcsr, ref flags)).AsByte();
     }
 
-    private readonly struct SingleFromDouble : IConversion
+    internal readonly struct SingleFromDouble : IConversion
     {
         public static void Apply(Vector128<byte> source, ref Vector128<byte> target, uint mxcsr, ref int flags) =>
             target = target.AsSingle().WithElement(0, ToSingle(Get<double>(source, 0), mxcsr, ref flags)).AsByte();

@@ -54,7 +54,8 @@ internal static unsafe class FloatCompare
         return SetFlags(c, op, source);
     }
 
-    private static Op* SetFlags<T>(VcpuContext* c, Op* op, T source)
+    /// <summary>Compares the destination's lowest lane with a value; quiet NaNs signal where <see cref="Op.Extra"/> is set.</summary>
+    internal static Op* SetFlags<T>(VcpuContext* c, Op* op, T source)
         where T : unmanaged
     {
         int flags = 0;
@@ -73,7 +74,7 @@ internal static unsafe class FloatCompare
 
     /// <summary>Compares by the host where both are normal or zero, else by classification.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Relation Compare<T>(T left, T right, uint mxcsr, bool quietSignals, ref int flags)
+    internal static Relation Compare<T>(T left, T right, uint mxcsr, bool quietSignals, ref int flags)
         where T : unmanaged
     {
         if (IsPlain(left) && IsPlain(right))
@@ -113,7 +114,7 @@ internal static unsafe class FloatCompare
     }
 
     /// <summary>All ones where the predicate (bits 0-2 of the immediate) holds.</summary>
-    private readonly struct Mask<T> : ILaneFunction<T>
+    internal readonly struct Mask<T> : ILaneFunction<T>
         where T : unmanaged
     {
         public static T Apply(T left, T right, uint mxcsr, uint control, ref int flags)
@@ -133,14 +134,14 @@ internal static unsafe class FloatCompare
     }
 
     // Of equal numbers (zeros) and of NaNs the second operand is the result.
-    private readonly struct Minimum<T> : ILaneFunction<T>
+    internal readonly struct Minimum<T> : ILaneFunction<T>
         where T : unmanaged
     {
         public static T Apply(T left, T right, uint mxcsr, uint control, ref int flags) =>
             Select(left, right, Compare(left, right, mxcsr, true, ref flags) == Relation.Less, mxcsr);
     }
 
-    private readonly struct Maximum<T> : ILaneFunction<T>
+    internal readonly struct Maximum<T> : ILaneFunction<T>
         where T : unmanaged
     {
         public static T Apply(T left, T right, uint mxcsr, uint control, ref int flags) =>

@@ -78,9 +78,14 @@ internal static unsafe class FloatLane
     public static FloatFormat Format<T>()
         where T : unmanaged => sizeof(T) == 4 ? FloatFormat.Single : FloatFormat.Double;
 
+    /// <summary>Whether the host's rounding is the guest's and an inexact result changes nothing: to nearest, precision masked and its flag set.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool RoundsAlike(uint mxcsr) =>
+        (mxcsr & (RoundingBits | PrecisionMask | X87Flags.Precision)) == (PrecisionMask | X87Flags.Precision);
+
     /// <summary>Zero or normal with an exponent from which no error term underflows; not a denormal. Infinities and NaNs show in the result.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool IsOperand<T>(T value)
+    public static bool IsOperand<T>(T value)
         where T : unmanaged
     {
         if (sizeof(T) == 4)
@@ -94,7 +99,7 @@ internal static unsafe class FloatLane
 
     /// <summary>Finite, and far enough from the denormals that neither it nor its error term is one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool IsOrdinary<T>(T value)
+    public static bool IsOrdinary<T>(T value)
         where T : unmanaged
     {
         if (sizeof(T) == 4)

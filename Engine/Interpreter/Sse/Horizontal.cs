@@ -29,7 +29,7 @@ internal static unsafe class Horizontal
     ];
 
     /// <summary>Computes a whole vector.</summary>
-    private interface IVectorFunction
+    internal interface IVectorFunction
     {
         static abstract Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control, uint mxcsr, ref int flags);
     }
@@ -75,7 +75,7 @@ internal static unsafe class Horizontal
     /// <summary>Whether exceptions so far include an unmasked one: later steps do not happen then.</summary>
     private static bool Stops(int flags, uint mxcsr) => (flags & ~(int)(mxcsr >> 7)) != 0;
 
-    private readonly struct PairwiseSingle<TOperation> : IVectorFunction
+    internal readonly struct PairwiseSingle<TOperation> : IVectorFunction
         where TOperation : struct, ILaneOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control, uint mxcsr, ref int flags)
@@ -87,7 +87,7 @@ internal static unsafe class Horizontal
         }
     }
 
-    private readonly struct PairwiseDouble<TOperation> : IVectorFunction
+    internal readonly struct PairwiseDouble<TOperation> : IVectorFunction
         where TOperation : struct, ILaneOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control, uint mxcsr, ref int flags)
@@ -99,7 +99,7 @@ internal static unsafe class Horizontal
     }
 
     /// <summary>Even lanes subtract, odd lanes add.</summary>
-    private readonly struct Alternating<T> : IVectorFunction
+    internal readonly struct Alternating<T> : IVectorFunction
         where T : unmanaged, IBinaryFloatingPointIeee754<T>
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control, uint mxcsr, ref int flags)
@@ -114,7 +114,7 @@ internal static unsafe class Horizontal
     }
 
     /// <summary>Bits 4-7 of the control choose the products that count, bits 0-3 the lanes that get the sum.</summary>
-    private readonly struct DotSingle : IVectorFunction
+    internal readonly struct DotSingle : IVectorFunction
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control, uint mxcsr, ref int flags)
         {
@@ -139,7 +139,7 @@ internal static unsafe class Horizontal
         }
     }
 
-    private readonly struct DotDouble : IVectorFunction
+    internal readonly struct DotDouble : IVectorFunction
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control, uint mxcsr, ref int flags)
         {
@@ -161,19 +161,19 @@ internal static unsafe class Horizontal
         }
     }
 
-    private readonly struct DuplicateEven : IPackedOperation
+    internal readonly struct DuplicateEven : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Shuffle(right.AsUInt32(), Vector128.Create(0u, 0, 2, 2)).AsByte();
     }
 
-    private readonly struct DuplicateOdd : IPackedOperation
+    internal readonly struct DuplicateOdd : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Shuffle(right.AsUInt32(), Vector128.Create(1u, 1, 3, 3)).AsByte();
     }
 
-    private readonly struct DuplicateLow : IPackedOperation
+    internal readonly struct DuplicateLow : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Create(right.AsUInt64().ToScalar()).AsByte();
     }

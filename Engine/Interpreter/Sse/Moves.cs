@@ -88,8 +88,15 @@ internal static unsafe class Moves
         });
     }
 
-    /// <summary>The implicit memory operand is at rDI in DS (or an override); its registers are operands 1 and 2.</summary>
+    // The implicit memory operand is at rDI in DS (or an override); its registers are operands 1 and 2.
     private static Handler SelectMasked(in Instruction instruction, ref Op op, delegate*<VcpuContext*, Op*, Op*> handler)
+    {
+        BindMasked(instruction, ref op);
+        return new Handler(handler);
+    }
+
+    /// <summary>Binds the operands of a masked store at rDI: the data in <see cref="Op.Src"/>, the mask in <see cref="Op.Third"/>.</summary>
+    internal static void BindMasked(in Instruction instruction, ref Op op)
     {
         op.Src = Operands.Offset(instruction.Op1Register);
         op.Third = Operands.Offset(instruction.Op2Register);
@@ -98,7 +105,6 @@ internal static unsafe class Moves
         op.Displacement = 0;
         op.AddressSize = instruction.Op0Kind switch { OpKind.MemorySegRDI => 8, OpKind.MemorySegEDI => 4, _ => 2 };
         op.SegmentBase = Operands.SegmentBase(instruction.MemorySegment, instruction.CodeSize);
-        return new Handler(handler);
     }
 
     private static Op* ToGeneral<T>(VcpuContext* c, Op* op)
@@ -149,7 +155,7 @@ internal static unsafe class Moves
     }
 
     // Bytes before a fault may have been stored; the restarted instruction stores them again.
-    private static bool StoreMasked(VcpuContext* c, Op* op, int count)
+    internal static bool StoreMasked(VcpuContext* c, Op* op, int count)
     {
         ulong address = GuestAccess.Address(c, op);
         byte* source = (byte*)c + op->Src;

@@ -34,28 +34,28 @@ internal static class PackedBits
         PackedRows.Xmm<ShiftBytesRight>(Mnemonic.Psrldq),
     ];
 
-    private readonly struct And : IPackedOperation
+    internal readonly struct And : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => left & right;
     }
 
-    private readonly struct AndNot : IPackedOperation
+    internal readonly struct AndNot : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => ~left & right;
     }
 
-    private readonly struct Or : IPackedOperation
+    internal readonly struct Or : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => left | right;
     }
 
-    private readonly struct Xor : IPackedOperation
+    internal readonly struct Xor : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => left ^ right;
     }
 
     // The count is the low 64 bits of the second operand, not taken modulo the element size.
-    private readonly struct ShiftLeft<T> : IPackedOperation
+    internal readonly struct ShiftLeft<T> : IPackedOperation
         where T : unmanaged, IBinaryInteger<T>
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
@@ -65,7 +65,7 @@ internal static class PackedBits
         }
     }
 
-    private readonly struct ShiftRight<T> : IPackedOperation
+    internal readonly struct ShiftRight<T> : IPackedOperation
         where T : unmanaged, IBinaryInteger<T>
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
@@ -75,7 +75,7 @@ internal static class PackedBits
         }
     }
 
-    private readonly struct ShiftArithmetic<T> : IPackedOperation
+    internal readonly struct ShiftArithmetic<T> : IPackedOperation
         where T : unmanaged, IBinaryInteger<T>
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
@@ -85,7 +85,7 @@ internal static class PackedBits
         }
     }
 
-    private readonly struct ShiftBytesLeft : IPackedOperation
+    internal readonly struct ShiftBytesLeft : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -94,7 +94,7 @@ internal static class PackedBits
         }
     }
 
-    private readonly struct ShiftBytesRight : IPackedOperation
+    internal readonly struct ShiftBytesRight : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {

@@ -48,34 +48,34 @@ internal static class PackedInteger
         PackedRows.Both<PackSignedDwords, SideBySide>(Mnemonic.Packssdw),
     ];
 
-    private readonly struct Add<T> : IPackedOperation
+    internal readonly struct Add<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => (left.As<byte, T>() + right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct Subtract<T> : IPackedOperation
+    internal readonly struct Subtract<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => (left.As<byte, T>() - right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct AddSaturating<T> : IPackedOperation
+    internal readonly struct AddSaturating<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.AddSaturate(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct SubtractSaturating<T> : IPackedOperation
+    internal readonly struct SubtractSaturating<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.SubtractSaturate(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct MultiplyLow : IPackedOperation
+    internal readonly struct MultiplyLow : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => (left.AsInt16() * right.AsInt16()).AsByte();
     }
 
-    private readonly struct MultiplyHigh : IPackedOperation
+    internal readonly struct MultiplyHigh : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -85,7 +85,7 @@ internal static class PackedInteger
         }
     }
 
-    private readonly struct MultiplyHighUnsigned : IPackedOperation
+    internal readonly struct MultiplyHighUnsigned : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -95,7 +95,7 @@ internal static class PackedInteger
         }
     }
 
-    private readonly struct MultiplyEvenDwords : IPackedOperation
+    internal readonly struct MultiplyEvenDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -104,7 +104,7 @@ internal static class PackedInteger
         }
     }
 
-    private readonly struct MultiplyAdd : IPackedOperation
+    internal readonly struct MultiplyAdd : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -114,7 +114,7 @@ internal static class PackedInteger
         }
     }
 
-    private readonly struct SumOfDifferences : IPackedOperation
+    internal readonly struct SumOfDifferences : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -125,7 +125,7 @@ internal static class PackedInteger
         }
     }
 
-    private readonly struct Average<T> : IPackedOperation
+    internal readonly struct Average<T> : IPackedOperation
         where T : unmanaged, IBinaryInteger<T>
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
@@ -136,37 +136,37 @@ internal static class PackedInteger
         }
     }
 
-    private readonly struct Minimum<T> : IPackedOperation
+    internal readonly struct Minimum<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Min(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct Maximum<T> : IPackedOperation
+    internal readonly struct Maximum<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Max(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct CompareEqual<T> : IPackedOperation
+    internal readonly struct CompareEqual<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Equals(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct CompareGreater<T> : IPackedOperation
+    internal readonly struct CompareGreater<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.GreaterThan(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct PackSignedWords : IPackedOperation
+    internal readonly struct PackSignedWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.NarrowWithSaturation(left.AsInt16(), right.AsInt16()).AsByte();
     }
 
-    private readonly struct PackUnsignedWords : IPackedOperation
+    internal readonly struct PackUnsignedWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Narrow(Clamp(left.AsInt16()).AsUInt16(), Clamp(right.AsInt16()).AsUInt16());
@@ -175,7 +175,7 @@ internal static class PackedInteger
             Vector128.Min(Vector128.Max(value, Vector128<short>.Zero), Vector128.Create((short)255));
     }
 
-    private readonly struct PackSignedDwords : IPackedOperation
+    internal readonly struct PackSignedDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.NarrowWithSaturation(left.AsInt32(), right.AsInt32()).AsByte();

@@ -19,7 +19,7 @@ internal static class Reciprocals
         FloatRows.Scalar<ReciprocalRoot, float>(Mnemonic.Rsqrtss),
     ];
 
-    private readonly struct Reciprocal : ILaneFunction<float>
+    internal readonly struct Reciprocal : ILaneFunction<float>
     {
         public static float Apply(float left, float right, uint mxcsr, uint control, ref int flags)
         {
@@ -33,7 +33,7 @@ internal static class Reciprocals
         }
     }
 
-    private readonly struct ReciprocalRoot : ILaneFunction<float>
+    internal readonly struct ReciprocalRoot : ILaneFunction<float>
     {
         public static float Apply(float left, float right, uint mxcsr, uint control, ref int flags)
         {

@@ -152,71 +152,71 @@ internal static unsafe class Shuffles
     }
 
     // Interleaving is widening one vector and shifting the other's widened elements above it.
-    private readonly struct UnpackLowBytes : IPackedOperation
+    internal readonly struct UnpackLowBytes : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (Vector128.WidenLower(left) | (Vector128.WidenLower(right) << 8)).AsByte();
     }
 
-    private readonly struct UnpackHighBytes : IPackedOperation
+    internal readonly struct UnpackHighBytes : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (Vector128.WidenUpper(left) | (Vector128.WidenUpper(right) << 8)).AsByte();
     }
 
-    private readonly struct UnpackLowWords : IPackedOperation
+    internal readonly struct UnpackLowWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (Vector128.WidenLower(left.AsUInt16()) | (Vector128.WidenLower(right.AsUInt16()) << 16)).AsByte();
     }
 
-    private readonly struct UnpackHighWords : IPackedOperation
+    internal readonly struct UnpackHighWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (Vector128.WidenUpper(left.AsUInt16()) | (Vector128.WidenUpper(right.AsUInt16()) << 16)).AsByte();
     }
 
-    private readonly struct UnpackLowDwords : IPackedOperation
+    internal readonly struct UnpackLowDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (Vector128.WidenLower(left.AsUInt32()) | (Vector128.WidenLower(right.AsUInt32()) << 32)).AsByte();
     }
 
-    private readonly struct UnpackHighDwords : IPackedOperation
+    internal readonly struct UnpackHighDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (Vector128.WidenUpper(left.AsUInt32()) | (Vector128.WidenUpper(right.AsUInt32()) << 32)).AsByte();
     }
 
-    private readonly struct UnpackLowQwords : IPackedOperation
+    internal readonly struct UnpackLowQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Create(left.GetLower(), right.GetLower());
     }
 
-    private readonly struct UnpackHighQwords : IPackedOperation
+    internal readonly struct UnpackHighQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Create(left.GetUpper(), right.GetUpper());
     }
 
-    private readonly struct ShuffleDwords : IControlledOperation
+    internal readonly struct ShuffleDwords : IControlledOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control) =>
             Vector128.Shuffle(right.AsUInt32(), Vector128.Create(control & 3, (control >> 2) & 3, (control >> 4) & 3, (control >> 6) & 3)).AsByte();
     }
 
-    private readonly struct ShuffleLowWords : IControlledOperation
+    internal readonly struct ShuffleLowWords : IControlledOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control) =>
             right.AsUInt64().WithElement(0, ShuffleWords(right.AsUInt64().ToScalar(), control)).AsByte();
     }
 
-    private readonly struct ShuffleHighWords : IControlledOperation
+    internal readonly struct ShuffleHighWords : IControlledOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control) =>
             right.AsUInt64().WithElement(1, ShuffleWords(right.AsUInt64().GetElement(1), control)).AsByte();
     }
 
-    private readonly struct ShuffleSingles : IControlledOperation
+    internal readonly struct ShuffleSingles : IControlledOperation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control)
@@ -227,7 +227,7 @@ internal static unsafe class Shuffles
         }
     }
 
-    private readonly struct ShuffleDoubles : IControlledOperation
+    internal readonly struct ShuffleDoubles : IControlledOperation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control)

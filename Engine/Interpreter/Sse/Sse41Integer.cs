@@ -62,28 +62,28 @@ internal static unsafe class Sse41Integer
         return op + 1;
     }
 
-    private readonly struct Minimum<T> : IPackedOperation
+    internal readonly struct Minimum<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Min(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct Maximum<T> : IPackedOperation
+    internal readonly struct Maximum<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Max(left.As<byte, T>(), right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct MultiplyLow : IPackedOperation
+    internal readonly struct MultiplyLow : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => (left.AsInt32() * right.AsInt32()).AsByte();
     }
 
-    private readonly struct MultiplyEven : IPackedOperation
+    internal readonly struct MultiplyEven : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             (((left.AsInt64() << 32) >> 32) * ((right.AsInt64() << 32) >> 32)).AsByte();
     }
 
-    private readonly struct PackUnsigned : IPackedOperation
+    internal readonly struct PackUnsigned : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Narrow(Clamp(left.AsInt32()).AsUInt32(), Clamp(right.AsInt32()).AsUInt32()).AsByte();
@@ -91,18 +91,18 @@ internal static unsafe class Sse41Integer
         private static Vector128<int> Clamp(Vector128<int> value) => Vector128.Min(Vector128.Max(value, Vector128<int>.Zero), Vector128.Create(0xffff));
     }
 
-    private readonly struct CompareEqual : IPackedOperation
+    internal readonly struct CompareEqual : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Equals(left.AsUInt64(), right.AsUInt64()).AsByte();
     }
 
-    private readonly struct CompareGreater : IPackedOperation
+    internal readonly struct CompareGreater : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.GreaterThan(left.AsInt64(), right.AsInt64()).AsByte();
     }
 
     /// <summary>The least word and, beside it, the index of the first that has it.</summary>
-    private readonly struct MinimumPosition : IPackedOperation
+    internal readonly struct MinimumPosition : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -118,7 +118,7 @@ internal static unsafe class Sse41Integer
     }
 
     /// <summary>Eight sums of four absolute differences; the control chooses the blocks.</summary>
-    private readonly struct SumsOfDifferences : IControlledOperation
+    internal readonly struct SumsOfDifferences : IControlledOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control)
         {
@@ -135,67 +135,67 @@ internal static unsafe class Sse41Integer
         }
     }
 
-    private readonly struct SignedBytesToWords : IPackedOperation
+    internal readonly struct SignedBytesToWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(right.AsSByte()).AsByte();
     }
 
-    private readonly struct BytesToWords : IPackedOperation
+    internal readonly struct BytesToWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(right).AsByte();
     }
 
-    private readonly struct SignedBytesToDwords : IPackedOperation
+    internal readonly struct SignedBytesToDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.WidenLower(Vector128.WidenLower(right.AsSByte())).AsByte();
     }
 
-    private readonly struct BytesToDwords : IPackedOperation
+    internal readonly struct BytesToDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(Vector128.WidenLower(right)).AsByte();
     }
 
-    private readonly struct SignedBytesToQwords : IPackedOperation
+    internal readonly struct SignedBytesToQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.WidenLower(Vector128.WidenLower(Vector128.WidenLower(right.AsSByte()))).AsByte();
     }
 
-    private readonly struct BytesToQwords : IPackedOperation
+    internal readonly struct BytesToQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.WidenLower(Vector128.WidenLower(Vector128.WidenLower(right))).AsByte();
     }
 
-    private readonly struct SignedWordsToDwords : IPackedOperation
+    internal readonly struct SignedWordsToDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(right.AsInt16()).AsByte();
     }
 
-    private readonly struct WordsToDwords : IPackedOperation
+    internal readonly struct WordsToDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(right.AsUInt16()).AsByte();
     }
 
-    private readonly struct SignedWordsToQwords : IPackedOperation
+    internal readonly struct SignedWordsToQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.WidenLower(Vector128.WidenLower(right.AsInt16())).AsByte();
     }
 
-    private readonly struct WordsToQwords : IPackedOperation
+    internal readonly struct WordsToQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.WidenLower(Vector128.WidenLower(right.AsUInt16())).AsByte();
     }
 
-    private readonly struct SignedDwordsToQwords : IPackedOperation
+    internal readonly struct SignedDwordsToQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(right.AsInt32()).AsByte();
     }
 
-    private readonly struct DwordsToQwords : IPackedOperation
+    internal readonly struct DwordsToQwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.WidenLower(right.AsUInt32()).AsByte();
     }

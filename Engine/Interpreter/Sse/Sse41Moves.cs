@@ -161,13 +161,13 @@ internal static unsafe class Sse41Moves
         return op + 1;
     }
 
-    private readonly struct Replace : IPackedOperation
+    internal readonly struct Replace : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => right;
     }
 
     /// <summary>Bit i of the control takes element i of the second operand.</summary>
-    private readonly struct Blend<T> : IControlledOperation
+    internal readonly struct Blend<T> : IControlledOperation
         where T : unmanaged
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control)

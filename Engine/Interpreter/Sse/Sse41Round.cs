@@ -14,7 +14,7 @@ internal static class Sse41Round
         FloatRows.Scalar<ToInteger<double>, double>(Mnemonic.Roundsd),
     ];
 
-    private readonly struct ToInteger<T> : ILaneFunction<T>
+    internal readonly struct ToInteger<T> : ILaneFunction<T>
         where T : unmanaged
     {
         private const uint UseMxcsr = 4, SuppressPrecision = 8;

@@ -28,7 +28,13 @@ internal static unsafe class StateImage
 
     private static Op* LoadControl(VcpuContext* c, Op* op)
     {
-        if (!VectorState.SseReady(c) || !GuestAccess.Load(c, GuestAccess.Address(c, op), out uint value))
+        return VectorState.SseReady(c) ? FinishLoadControl(c, op) : VectorState.Leave(c, op);
+    }
+
+    /// <summary>Loads MXCSR from memory.</summary>
+    public static Op* FinishLoadControl(VcpuContext* c, Op* op)
+    {
+        if (!GuestAccess.Load(c, GuestAccess.Address(c, op), out uint value))
             return VectorState.Leave(c, op);
         if ((value & ~MxcsrMask) != 0)
             return VectorState.LeaveProtection(c, op);

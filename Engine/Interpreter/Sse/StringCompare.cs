@@ -9,7 +9,7 @@ namespace Godwit.Engine.Interpreter.Sse;
 internal static unsafe class StringCompare
 {
     /// <summary>In <see cref="Op.Immediate"/>: lengths are in RAX and RDX, 64 bits wide; the result is a mask in XMM0.</summary>
-    private const ulong Explicit = 1, Wide = 2, ToMask = 4;
+    internal const ulong Explicit = 1, Wide = 2, ToMask = 4;
 
     public static readonly Row[] Rows =
     [
@@ -42,7 +42,8 @@ internal static unsafe class StringCompare
         return Finish(c, op, source);
     }
 
-    private static Op* Finish(VcpuContext* c, Op* op, Vector128<byte> second)
+    /// <summary>Compares the destination operand with a vector under <see cref="Op.Extra"/>, the options being in <see cref="Op.Immediate"/>.</summary>
+    internal static Op* Finish(VcpuContext* c, Op* op, Vector128<byte> second)
     {
         uint control = op->Extra;
         bool words = (control & 1) != 0;

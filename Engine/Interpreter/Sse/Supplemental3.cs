@@ -69,19 +69,19 @@ internal static unsafe class Supplemental3
     }
 
     /// <summary>Byte selectors of 64-bit shuffles go round at eight: the source repeated makes the upper half the lower one.</summary>
-    private readonly struct Repeated : IMmxForm
+    internal readonly struct Repeated : IMmxForm
     {
         public static ulong Apply<TOperation>(ulong left, ulong right)
             where TOperation : struct, IPackedOperation =>
             TOperation.Apply(Vector128.Create(left, left).AsByte(), Vector128.CreateScalar(right).AsByte()).AsUInt64().ToScalar();
     }
 
-    private readonly struct Absolute<T> : IPackedOperation
+    internal readonly struct Absolute<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) => Vector128.Abs(right.As<byte, T>()).AsByte();
     }
 
-    private readonly struct Sign<T> : IPackedOperation
+    internal readonly struct Sign<T> : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -91,7 +91,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct AddPairsOfWords : IPackedOperation
+    internal readonly struct AddPairsOfWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -101,7 +101,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct AddPairsSaturating : IPackedOperation
+    internal readonly struct AddPairsSaturating : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -111,7 +111,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct SubtractPairsOfWords : IPackedOperation
+    internal readonly struct SubtractPairsOfWords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -121,7 +121,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct SubtractPairsSaturating : IPackedOperation
+    internal readonly struct SubtractPairsSaturating : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -131,7 +131,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct AddPairsOfDwords : IPackedOperation
+    internal readonly struct AddPairsOfDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -140,7 +140,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct SubtractPairsOfDwords : IPackedOperation
+    internal readonly struct SubtractPairsOfDwords : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -150,7 +150,7 @@ internal static unsafe class Supplemental3
     }
 
     /// <summary>Unsigned bytes of the first times signed bytes of the second, pairs added with saturation.</summary>
-    private readonly struct MultiplyAddBytes : IPackedOperation
+    internal readonly struct MultiplyAddBytes : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -160,7 +160,7 @@ internal static unsafe class Supplemental3
         }
     }
 
-    private readonly struct MultiplyRounded : IPackedOperation
+    internal readonly struct MultiplyRounded : IPackedOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right)
         {
@@ -172,14 +172,14 @@ internal static unsafe class Supplemental3
         private static Vector128<int> Round(Vector128<int> product) => ((product >> 14) + Vector128<int>.One) >> 1;
     }
 
-    private readonly struct ShuffleBytes : IPackedOperation
+    internal readonly struct ShuffleBytes : IPackedOperation
     {
         // A selector with its highest bit set gives zero, as does any out of range for the host's shuffle.
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right) =>
             Vector128.Shuffle(left, right & Vector128.Create((byte)0x8f));
     }
 
-    private readonly struct Align : IControlledOperation
+    internal readonly struct Align : IControlledOperation
     {
         public static Vector128<byte> Apply(Vector128<byte> left, Vector128<byte> right, uint control)
         {

@@ -1,8 +1,9 @@
+using Godwit.Engine.Interpreter.Vex;
 using Godwit.Engine.Interpreter.X87;
 
 namespace Godwit.Engine.Interpreter.Sse;
 
-/// <summary>The MMX, SSE and x87 families, united for the instruction table.</summary>
+/// <summary>The MMX, SSE, AVX and x87 families, united for the instruction table.</summary>
 internal static class VectorFamilies
 {
     public static readonly Row[] All =
@@ -21,6 +22,17 @@ internal static class VectorFamilies
         .. Sse41Moves.Rows,
         .. Sse41Round.Rows,
         .. StringCompare.Rows,
+        .. CarrylessMultiply.Rows,
+        .. AesRounds.Rows,
+        .. ShaRounds.Rows,
+        .. VexInteger.Rows,
+        .. VexFloat.Rows,
+        .. VexConversions.Rows,
+        .. VexMoves.Rows,
+        .. VexElements.Rows,
+        .. VexPermutes.Rows,
+        .. VexMasked.Rows,
+        .. FusedMultiplyAdd.Rows,
         .. StateImage.Rows,
         .. ExtendedState.Rows,
         .. Hints.Rows,

@@ -17,6 +17,14 @@ internal static unsafe class VectorState
     public static bool SseReady(VcpuContext* c) =>
         ((c->State.Cr0 & (Cr0.EM | Cr0.TS)) | (~c->State.Cr4 & Cr4.OSFXSR)) == 0 || RefuseSse(c);
 
+    /// <summary>
+    /// Whether VEX vector instructions may execute: CR4.OSXSAVE set and SSE and AVX enabled in XCR0, in protected mode
+    /// (else #UD), CR0.TS clear (else #NM). CR0.EM and CR4.OSFXSR do not matter (Intel SDM 2A, 2.4, types 1 to 8).
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AvxReady(VcpuContext* c) =>
+        ((c->State.Cr0 & Cr0.TS) | (~c->State.Cr0 & Cr0.PE) | (~c->State.Cr4 & Cr4.OSXSAVE) | (~c->State.Xcr0 & (Xcr0.Sse | Xcr0.Avx))) == 0 || RefuseAvx(c);
+
     /// <summary>Whether MMX instructions may execute: as for x87 with CR0.EM giving #UD, and #MF where an x87 exception waits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool MmxReady(VcpuContext* c) =>
@@ -69,6 +77,14 @@ internal static unsafe class VectorState
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool RefuseSse(VcpuContext* c) =>
         c->Raise((c->State.Cr0 & Cr0.EM) != 0 || (c->State.Cr4 & Cr4.OSFXSR) == 0 ? Vector.UD : Vector.NM);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool RefuseAvx(VcpuContext* c)
+    {
+        const ulong Enabled = Xcr0.Sse | Xcr0.Avx;
+        bool exists = c->State.ProtectedMode && (c->State.Cr4 & Cr4.OSXSAVE) != 0 && (c->State.Xcr0 & Enabled) == Enabled;
+        return c->Raise(exists ? Vector.NM : Vector.UD);
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool RefuseMmx(VcpuContext* c)

@@ -52,6 +52,7 @@ internal sealed record FloatFormat(int Precision, int MinExponent, int MaxExpone
     /// <summary>What unmasked overflow subtracts from the exponent and underflow adds (extended results only; Intel SDM 1, 8.5.4).</summary>
     public const int WrapBias = 24576;
 
+    public static readonly FloatFormat Half = new(11, -14, 15);
     public static readonly FloatFormat Single = new(24, -126, 127);
     public static readonly FloatFormat Double = new(53, -1022, 1023);
     public static readonly FloatFormat Extended = new(64, -16382, 16383);

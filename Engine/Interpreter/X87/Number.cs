@@ -61,6 +61,9 @@ internal struct Number
 
     public readonly Number Negated() => this with { Negative = !Negative };
 
+    public static Number FromHalf(ushort bits) =>
+        Unpack((bits >> 15) != 0, bits >> 10 & 0x1f, 0x1f, 15, (ulong)bits << 54 >> 1);
+
     public static Number FromSingle(uint bits) =>
         Unpack((bits >> 31) != 0, (int)(bits >> 23) & 0xff, 0xff, 127, (ulong)bits << 41 >> 1);
 
@@ -87,6 +90,12 @@ internal struct Number
         else if (biased == 0x7fff)
             number.Class = significand == IntegerBit ? NumberClass.Infinity : (significand & QuietBit) != 0 ? NumberClass.QuietNaN : NumberClass.SignalingNaN;
         return number;
+    }
+
+    public readonly ushort ToHalf()
+    {
+        (int biased, ulong fraction) = Pack(-14, 15, 0x1f);
+        return (ushort)((Negative ? 0x8000 : 0) | biased << 10 | (int)(fraction >> 53 & 0x3ff));
     }
 
     public readonly uint ToSingle()

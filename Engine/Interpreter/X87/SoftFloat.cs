@@ -76,6 +76,66 @@ internal static class SoftFloat
         return Round(negative, left.Exponent + right.Exponent + 1 - shift, product << shift, format, ref control);
     }
 
+    /// <summary>left * right + addend, rounded once; for the single and double formats, whose products leave bits to spare.</summary>
+    public static Number MultiplyAdd(in Number left, in Number right, in Number addend, FloatFormat format, ref FloatControl control)
+    {
+        bool invalidProduct = (left.IsInfinity && right.IsZero) || (left.IsZero && right.IsInfinity);
+        if (left.IsNaN || right.IsNaN || addend.IsNaN)
+        {
+            if (left.Class == NumberClass.SignalingNaN || right.Class == NumberClass.SignalingNaN || addend.Class == NumberClass.SignalingNaN)
+                control.Flags |= X87Flags.Invalid;
+            return (left.IsNaN ? left : right.IsNaN ? right : addend).Quieted();
+        }
+        bool negative = left.Negative != right.Negative;
+        bool infinite = left.IsInfinity || right.IsInfinity;
+        if (invalidProduct || (infinite && addend.IsInfinity && negative != addend.Negative))
+            return Invalid(ref control);
+        NoteDenormal(left, right, ref control);
+        NoteDenormal(addend, addend, ref control);
+        if (infinite || addend.IsInfinity)
+            return infinite ? Number.Infinity(negative) : addend;
+        if (left.IsZero || right.IsZero)
+        {
+            if (addend.IsZero)
+                return Number.Zero(negative == addend.Negative ? negative : control.Rounding == Rounding.Down);
+            return Round(addend.Negative, addend.Exponent, (UInt128)addend.Significand << 64, format, ref control);
+        }
+        ulong high = Math.BigMul(left.Significand, right.Significand, out ulong low);
+        var product = new UInt128(high, low);
+        int exponent = left.Exponent + right.Exponent;
+        if (addend.IsZero)
+        {
+            int normal = (int)UInt128.LeadingZeroCount(product);
+            return Round(negative, exponent + 1 - normal, product << normal, format, ref control);
+        }
+
+        // Both as x * 2^(exponent - 125) with a bit for the carry; the lowest bits of each are clear, so that nothing is
+        // lost where high bits can cancel.
+        UInt128 x = product >> 1, y = (UInt128)addend.Significand << 62;
+        int apart = exponent - addend.Exponent;
+        if (apart >= 0)
+            y = ShiftRightJam(y, apart);
+        else
+        {
+            x = ShiftRightJam(x, -apart);
+            exponent = addend.Exponent;
+        }
+        UInt128 sum;
+        if (negative == addend.Negative)
+            sum = x + y;
+        else if (x == y)
+            return Number.Zero(control.Rounding == Rounding.Down);
+        else if (x > y)
+            sum = x - y;
+        else
+        {
+            sum = y - x;
+            negative = addend.Negative;
+        }
+        int shift = (int)UInt128.LeadingZeroCount(sum);
+        return Round(negative, exponent + 2 - shift, sum << shift, format, ref control);
+    }
+
     public static Number Divide(in Number left, in Number right, FloatFormat format, ref FloatControl control)
     {
         if (Special(left, right, ref control, out Number special))

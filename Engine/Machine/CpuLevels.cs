@@ -10,7 +10,7 @@ public static class CpuLevels
     /// The highest level that is executed here; the lower ones are parts of it. It asks nothing of the host's processor:
     /// the interpreter runs what the translator cannot copy.
     /// </summary>
-    public const CpuLevel Highest = CpuLevel.V2;
+    public const CpuLevel Highest = CpuLevel.V3;
 
     private const string Prefix = "x86-64-";
 

@@ -103,6 +103,7 @@ internal static unsafe class VexInteger
         VexRows.Packed<Supplemental3.MultiplyAddBytes>(Mnemonic.Vpmaddubsw),
         VexRows.Packed<Supplemental3.MultiplyRounded>(Mnemonic.Vpmulhrsw),
         VexRows.Packed<Supplemental3.ShuffleBytes>(Mnemonic.Vpshufb),
+        VexRows.Controlled<Supplemental3.Align>(Mnemonic.Vpalignr),
         VexRows.Packed<Sse41Integer.Minimum<sbyte>>(Mnemonic.Vpminsb),
         VexRows.Packed<Sse41Integer.Maximum<sbyte>>(Mnemonic.Vpmaxsb),
         VexRows.Packed<Sse41Integer.Minimum<ushort>>(Mnemonic.Vpminuw),

@@ -139,6 +139,8 @@ public sealed unsafe class MsrTests
     [InlineData(CpuLevel.V1, 0u, 0u, 0u)]
     // SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT, XSAVE; LAHF.
     [InlineData(CpuLevel.V2, 0x0498_2201u, 0u, 1u)]
+    // PCLMULQDQ, FMA, MOVBE, AES, AVX, F16C; BMI1, AVX2, BMI2, RDSEED, ADX, SHA; LZCNT.
+    [InlineData(CpuLevel.V3, 0x0498_2201u | 0x3240_1002u, 0x200c_0128u, 0x21u)]
     public void EachLevelShowsItsFeatures(CpuLevel level, uint first, uint structured, uint extended)
     {
         const uint Hypervisor = 1u << 31, RandomNumbers = 1u << 30, Apic = 1u << 21 | 1u << 24, Pcid = 1u << 17, FirstLevel = 0x0010_0681;

@@ -34,6 +34,13 @@ public sealed class InstructionTableTests
         CpuidFeature.XSAVE, CpuidFeature.XSAVEC, CpuidFeature.XSAVEOPT,
     ];
 
+    /// <summary>What x86-64-v3 adds, and what comes with it here.</summary>
+    private static readonly HashSet<CpuidFeature> _third =
+    [
+        .. _second, CpuidFeature.AVX, CpuidFeature.AVX2, CpuidFeature.BMI1, CpuidFeature.BMI2, CpuidFeature.F16C, CpuidFeature.FMA, CpuidFeature.LZCNT,
+        CpuidFeature.MOVBE, CpuidFeature.AES, CpuidFeature.PCLMULQDQ, CpuidFeature.SHA, CpuidFeature.ADX, CpuidFeature.RDSEED,
+    ];
+
     /// <summary>What every level shows beside its own; calls to the machine, whatever CPUID says; hints without effect.</summary>
     private static readonly HashSet<CpuidFeature> _everywhere =
     [
@@ -44,12 +51,14 @@ public sealed class InstructionTableTests
     private static HashSet<CpuidFeature> Of(CpuLevel level) => level switch
     {
         CpuLevel.V1 => _base,
-        _ => _second,
+        CpuLevel.V2 => _second,
+        _ => _third,
     };
 
     [Theory]
     [InlineData(CpuLevel.V1)]
     [InlineData(CpuLevel.V2)]
+    [InlineData(CpuLevel.V3)]
     public void EveryInstructionOfTheLevelHasARow(CpuLevel level)
     {
         using TestMachine machine = new(64, level);
@@ -67,6 +76,7 @@ public sealed class InstructionTableTests
     [Theory]
     [InlineData(CpuLevel.V1)]
     [InlineData(CpuLevel.V2)]
+    [InlineData(CpuLevel.V3)]
     public void NothingOutsideOfTheLevelHasAHandler(CpuLevel level)
     {
         using TestMachine machine = new(64, level);

@@ -135,6 +135,48 @@ public sealed unsafe class ExtendedStateTests
     [InlineData(1ul, 3ul, false)]
     public void TheSecondLevelsXcr0TakesX87AndSse(ulong index, ulong value, bool allowed) => SetsControl(CpuLevel.V2, index, value, allowed);
 
+    [Theory]
+    [InlineData(0ul, 3ul, true)]
+    [InlineData(0ul, 5ul, false)]
+    [InlineData(0ul, 7ul, true)]
+    [InlineData(0ul, 0xe7ul, false)]
+    public void TheThirdLevelsXcr0TakesAvxToo(ulong index, ulong value, bool allowed) => SetsControl(CpuLevel.V3, index, value, allowed);
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void UpperHalvesAreAComponentOfTheirOwn(bool compacted)
+    {
+        using TestMachine machine = Machine(CpuLevel.V3);
+        machine.Load(a =>
+        {
+            a.mov(rax, 0x0123456789abcdef);
+            a.vmovq(xmm15, rax);
+            a.vinserti128(ymm15, ymm15, xmm15, 1);
+            Ask(a, 7);
+            if (compacted)
+                a.xsavec64(__[rsi]);
+            else
+                a.xsave64(__[rsi]);
+            a.vzeroall();
+            // SSE alone does not bring the upper halves, AVX alone nothing else.
+            Ask(a, 2);
+            a.xrstor64(__[rsi]);
+            a.vmovdqu(ymm1, ymm15);
+            Ask(a, 4);
+            a.vzeroall();
+            a.xrstor64(__[rsi]);
+            a.vextracti128(xmm2, ymm15, 1);
+            a.hlt();
+        });
+        machine.RunToHalt();
+        Assert.Equal(0ul, machine.State.Gpr[Gpr.RBX]);
+        Assert.Equal(compacted ? 7ul | 1ul << 63 : 0, machine.Read(Area + Form));
+        Assert.Equal(0x0123456789abcdeful, machine.Read(Area + Xcr0.AvxOffset + 15 * 16));
+        Assert.Equal(0x0123456789abcdeful, *(ulong*)(machine.Context->State.Vector + 2 * 32));
+        Assert.Equal(0ul, *(ulong*)(machine.Context->State.Vector + 15 * 32));
+    }
+
     [Fact]
     public void WithoutOsxsaveNothingOfItExists()
     {

@@ -26,7 +26,8 @@ internal sealed unsafe class InterpretedUnit : IUnit
     public void Reset()
     {
         Context->State.Cr0 = Cr0.PE | Cr0.NE;
-        Context->State.Cr4 = Cr4.OSFXSR | Cr4.OSXMMEXCPT;
+        Context->State.Cr4 = Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.OSXSAVE;
+        Context->State.Xcr0 = Xcr0.X87 | Xcr0.Sse | Xcr0.Avx;
         Context->State.Efer = Efer.LMA;
         Context->State.Cs.Attributes = Segment.L;
         Context->Fault.Vector = Fault.None;
@@ -54,7 +55,7 @@ internal sealed unsafe class InterpretedUnit : IUnit
     {
         VcpuContext* c = Context;
         Map((ulong)state);
-        SetImage(&c->State, state->Before);
+        SetState(&c->State, state);
         for (int i = 0; i < 4; i++)
             c->State.Gpr[i] = state->General[i];
         c->State.Gpr[Gpr.RSI] = c->State.Gpr[Gpr.RDI] = (ulong)state->Operand;
@@ -64,7 +65,7 @@ internal sealed unsafe class InterpretedUnit : IUnit
         for (int i = 0; i < 4; i++)
             state->General[i] = c->State.Gpr[i];
         state->Rflags = c->GetRflags();
-        GetImage(&c->State, state->After);
+        GetState(&c->State, state);
         return next == _op + 1;
     }
 
@@ -89,7 +90,23 @@ internal sealed unsafe class InterpretedUnit : IUnit
         }
     }
 
-    internal static void SetImage(CpuState* state, byte* image)
+    /// <summary>Puts a vCPU's x87 and vector state to what a test begins with.</summary>
+    internal static void SetState(CpuState* state, UnitState* unit)
+    {
+        SetImage(state, unit->Before);
+        for (int i = 0; i < 16; i++)
+            *(UInt128*)(state->Vector + 32 * i + 16) = *(UInt128*)(unit->BeforeUpper + 16 * i);
+    }
+
+    /// <summary>Takes a vCPU's x87 and vector state as a test's outcome.</summary>
+    internal static void GetState(CpuState* state, UnitState* unit)
+    {
+        GetImage(state, unit->After);
+        for (int i = 0; i < 16; i++)
+            *(UInt128*)(unit->AfterUpper + 16 * i) = *(UInt128*)(state->Vector + 32 * i + 16);
+    }
+
+    private static void SetImage(CpuState* state, byte* image)
     {
         state->X87Control = *(ushort*)image;
         state->X87Status = *(ushort*)(image + 2);
@@ -107,7 +124,7 @@ internal sealed unsafe class InterpretedUnit : IUnit
             *(UInt128*)(state->Vector + 32 * i) = *(UInt128*)(image + 160 + 16 * i);
     }
 
-    internal static void GetImage(CpuState* state, byte* image)
+    private static void GetImage(CpuState* state, byte* image)
     {
         *(ushort*)image = state->X87Control;
         *(ushort*)(image + 2) = state->X87Status;

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Godwit.Engine.Host;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
@@ -6,19 +7,27 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Godwit.Engine.Tests.Interpreter.Sse;
 
 /// <summary>
-/// What one vector or x87 instruction reads and writes: an FXSAVE image before and after, four general registers,
-/// flags, and a memory operand. Laid out for the stub that runs the instruction on the host.
+/// What one vector or x87 instruction reads and writes: an FXSAVE image and the upper halves of the YMM registers before
+/// and after, four general registers, flags, and a memory operand. Laid out for the stub that runs the instruction on the host.
 /// </summary>
 [StructLayout(LayoutKind.Explicit, Size = 4096)]
 internal unsafe struct UnitState
 {
-    public const int BeforeImage = 0, AfterImage = 512, HostImage = 1024, Registers = 1536, Flags = 1600, Memory = 2048, MemorySize = 1024;
+    public const int BeforeImage = 0, AfterImage = 512, HostImage = 1024, Registers = 1536, Flags = 1600, Memory = 2048, MemorySize = 1024,
+        BeforeHalves = 3072, AfterHalves = 3328;
 
     [FieldOffset(BeforeImage)]
     public fixed byte Before[512];
 
     [FieldOffset(AfterImage)]
     public fixed byte After[512];
+
+    /// <summary>The upper halves of YMM0 to YMM15; on hosts without AVX they are left alone.</summary>
+    [FieldOffset(BeforeHalves)]
+    public fixed byte BeforeUpper[256];
+
+    [FieldOffset(AfterHalves)]
+    public fixed byte AfterUpper[256];
 
     /// <summary>RAX, RCX, RDX, RBX: in and out.</summary>
     [FieldOffset(Registers)]
@@ -56,6 +65,11 @@ internal sealed unsafe class NativeUnit : IDisposable
         assembler.push(rsi);
         assembler.fxsave64(__[rdi + UnitState.HostImage]);
         assembler.fxrstor64(__[rdi + UnitState.BeforeImage]);
+        for (int i = 0; Avx.IsSupported && i < 16; i++)
+        {
+            var half = new MemoryOperand(Register.RDI, UnitState.BeforeHalves + 16 * i, 8);
+            assembler.AddInstruction(Instruction.Create(Code.VEX_Vinsertf128_ymm_ymm_xmmm128_imm8, Register.YMM0 + i, Register.YMM0 + i, half, 1));
+        }
         assembler.lea(rsi, __[rdi + UnitState.Memory]);
         assembler.mov(rax, __qword_ptr[rdi + UnitState.Registers]);
         assembler.mov(rcx, __qword_ptr[rdi + UnitState.Registers + 8]);
@@ -78,6 +92,13 @@ internal sealed unsafe class NativeUnit : IDisposable
         assembler.pop(rax);
         assembler.mov(__qword_ptr[rdi + UnitState.Flags], rax);
         assembler.fxsave64(__[rdi + UnitState.AfterImage]);
+        for (int i = 0; Avx.IsSupported && i < 16; i++)
+        {
+            var half = new MemoryOperand(Register.RDI, UnitState.AfterHalves + 16 * i, 8);
+            assembler.AddInstruction(Instruction.Create(Code.VEX_Vextractf128_xmmm128_ymm_imm8, half, Register.YMM0 + i, 1));
+        }
+        if (Avx.IsSupported)
+            assembler.vzeroupper();
         assembler.fnclex();
         assembler.fxrstor64(__[rdi + UnitState.HostImage]);
         assembler.pop(rsi);

@@ -51,7 +51,7 @@ internal sealed unsafe class TranslatedUnit : IUnit
         ReadOnlySpan<byte> operand = new(state->Operand, UnitState.MemorySize);
         Assert.True(_machine.Memory.TryWrite(new GuestPhysicalAddress(TestMachine.Data), operand));
         fixed (CpuState* target = &cpu)
-            InterpretedUnit.SetImage(target, state->Before);
+            InterpretedUnit.SetState(target, state);
         for (int i = 0; i < 4; i++)
             cpu.Gpr[i] = state->General[i];
         cpu.Gpr[Gpr.RSI] = cpu.Gpr[Gpr.RDI] = TestMachine.Data;
@@ -61,7 +61,7 @@ internal sealed unsafe class TranslatedUnit : IUnit
             state->General[i] = cpu.Gpr[i];
         state->Rflags = cpu.Rflags;
         fixed (CpuState* source = &cpu)
-            InterpretedUnit.GetImage(source, state->After);
+            InterpretedUnit.GetState(source, state);
         Assert.True(_machine.Memory.TryRead(new GuestPhysicalAddress(TestMachine.Data), new Span<byte>(state->Operand, UnitState.MemorySize)));
         return true;
     }
@@ -88,7 +88,8 @@ internal sealed unsafe class TranslatedUnit : IUnit
     {
         TestMachine machine = new(64, services: new EveryVectorFeature(), backend: vcpu => new TranslatorBackend(vcpu, hot: 1));
         machine.State.Cr0 = (machine.State.Cr0 & ~(Cr0.EM | Cr0.TS)) | Cr0.NE;
-        machine.State.Cr4 |= Cr4.OSFXSR | Cr4.OSXMMEXCPT;
+        machine.State.Cr4 |= Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.OSXSAVE;
+        machine.State.Xcr0 = Xcr0.X87 | Xcr0.Sse | Xcr0.Avx;
         return machine;
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using Iced.Intel;
 
 namespace Godwit.Engine.Tests.Interpreter.Sse;
@@ -11,12 +12,18 @@ internal static unsafe class UnitDifference
     public static string? Between(Instruction instruction, UnitState* expected, UnitState* actual)
     {
         byte* before = expected->Before;
-        string context = $" (mxcsr before 0x{*(uint*)(before + 24):x4}, operands {Operand(instruction, 0, expected)}, {Operand(instruction, 1, expected)})";
+        string context = $" (mxcsr before 0x{*(uint*)(before + 24):x4}, operands {Operand(instruction, 0, expected)}, {Operand(instruction, 1, expected)}, {Operand(instruction, 2, expected)})";
         for (int i = 0; i < 32; i++)
         {
             ulong want = *(ulong*)(expected->After + 160 + 8 * i), got = *(ulong*)(actual->After + 160 + 8 * i);
             if (want != got && !Tolerated(instruction.Mnemonic, want, got))
                 return $"xmm{i / 2} half {i & 1}: host 0x{want:x16}, interpreter 0x{got:x16}{context}";
+        }
+        for (int i = 0; i < 32; i++)
+        {
+            ulong want = *(ulong*)(expected->AfterUpper + 8 * i), got = *(ulong*)(actual->AfterUpper + 8 * i);
+            if (want != got && Avx.IsSupported && !Tolerated(instruction.Mnemonic, want, got))
+                return $"ymm{i / 2} quarter {2 + (i & 1)}: host 0x{want:x16}, interpreter 0x{got:x16}{context}";
         }
         uint wantControl = *(uint*)(expected->After + 24), gotControl = *(uint*)(actual->After + 24);
         if (wantControl != gotControl)
@@ -73,6 +80,7 @@ internal static unsafe class UnitDifference
     // RCPPS and RSQRTPS: relative error at most 1.5 * 2^-12 (Intel SDM 2B), against the host's equally approximate result.
     private static bool Tolerated(Mnemonic mnemonic, ulong want, ulong got) =>
         mnemonic is Mnemonic.Rcpps or Mnemonic.Rcpss or Mnemonic.Rsqrtps or Mnemonic.Rsqrtss
+            or Mnemonic.Vrcpps or Mnemonic.Vrcpss or Mnemonic.Vrsqrtps or Mnemonic.Vrsqrtss
         && Near((uint)want, (uint)got) && Near((uint)(want >> 32), (uint)(got >> 32));
 
     private static bool Near(uint want, uint got)
@@ -86,12 +94,14 @@ internal static unsafe class UnitDifference
         if (index >= instruction.OpCount)
             return "none";
         if (instruction.GetOpKind(index) == OpKind.Memory)
-            return $"[{*(UInt128*)state->Operand:x32}]";
+            return $"[{*(UInt128*)(state->Operand + 16):x32}:{*(UInt128*)state->Operand:x32}]";
         if (instruction.GetOpKind(index) != OpKind.Register)
             return "immediate";
         Register register = instruction.GetOpRegister(index);
         if (register is >= Register.XMM0 and <= Register.XMM15)
             return $"{*(UInt128*)(state->Before + 160 + 16 * (register - Register.XMM0)):x32}";
+        if (register is >= Register.YMM0 and <= Register.YMM15)
+            return $"{*(UInt128*)(state->BeforeUpper + 16 * (register - Register.YMM0)):x32}:{*(UInt128*)(state->Before + 160 + 16 * (register - Register.YMM0)):x32}";
         return register.ToString();
     }
 }

@@ -90,6 +90,8 @@ internal static unsafe class UnitValues
         // Some vectors repeat earlier lanes, so that comparisons and cancellations meet equal numbers.
         for (int i = 0; i < 32; i++)
             *(ulong*)(image + 160 + 8 * i) = i > 1 && random.Next(5) == 0 ? *(ulong*)(image + 160 + 8 * random.Next(i)) : Quad(random);
+        for (int i = 0; i < 32; i++)
+            *(ulong*)(state->BeforeUpper + 8 * i) = random.Next(5) == 0 ? *(ulong*)(image + 160 + 8 * random.Next(32)) : Quad(random);
         for (int i = 0; i < 4; i++)
             state->General[i] = Quad(random);
         for (int i = 0; i < UnitState.MemorySize / 8; i++)

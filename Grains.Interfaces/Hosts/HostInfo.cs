@@ -49,6 +49,10 @@ public sealed record HostInfo
     /// <summary>The migrations of <see cref="Leaving"/>.</summary>
     [Id(11)]
     public IReadOnlyList<MigrationTicket> Migrations { get; init; } = [];
+
+    /// <summary>VMs that room is set aside for: those here, those that start, those on their way in.</summary>
+    [Id(12)]
+    public IReadOnlyList<string> Reserved { get; init; } = [];
 }
 
 /// <summary>A machine that a silo holds.</summary>

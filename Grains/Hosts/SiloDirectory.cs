@@ -1,5 +1,6 @@
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Placement;
 using Orleans.Runtime;
 
@@ -9,6 +10,7 @@ namespace Godwit.Grains.Hosts;
 public sealed class SiloDirectory
 {
     private static readonly TimeSpan _answerLimit = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan _placementLimit = TimeSpan.FromSeconds(8);
 
     private readonly IClusterMembershipService _membership;
     private readonly IGrainFactory _grains;
@@ -90,17 +92,35 @@ public sealed class SiloDirectory
         return [.. answers.OfType<HostInfo>()];
     }
 
-    /// <summary>The live silo that the policy chooses for a VM; throws <see cref="ClusterException"/> with what each is short of where none can take it.</summary>
-    public async Task<SiloRef> ChooseAsync(VmDemand vm, string? except)
+    /// <summary>The live silo that placement chooses for a VM; throws <see cref="ClusterException"/> with what each is short of where none can take it.</summary>
+    public async Task<SiloRef> ChooseAsync(string vm, VmDefinition definition, double load, string? except)
     {
-        var hosts = (await HostsAsync()).Where(h => h.Address != except).ToList();
-        if (hosts.Count == 0)
+        try
+        {
+            var choice = await _grains.GetGrain<IPlacementGrain>(0)
+                .Choose(new PlacementRequest { Vm = vm, Definition = definition, Load = load, Except = except })
+                .WaitAsync(_placementLimit);
+            return new SiloRef(choice.Silo, choice.Address);
+        }
+        catch (Exception e) when (e is TimeoutException or OrleansException)
+        {
+            // Its silo has just died: what is chosen here may crowd a silo, and no more than that.
+            return Choose(VmDemand.Of(vm, definition, load), await HostsAsync(), except, []);
+        }
+    }
+
+    /// <summary>Of these silos the one that the policy chooses, with VMs counted that have been sent to them and do not show there yet.</summary>
+    public static SiloRef Choose(VmDemand vm, IReadOnlyList<HostInfo> hosts, string? except, IEnumerable<(VmDemand Vm, string Address)> sent)
+    {
+        List<HostInfo> others = [.. hosts.Where(h => h.Address != except)];
+        if (others.Count == 0)
         {
             throw new ClusterException(ClusterError.NoRoom, except is null ? "No live silo answers." : "There is no other live silo to move to.");
         }
 
-        _ = Serving(hosts);
-        var chosen = PlacementPolicy.Choose(vm, [.. hosts.Select(SiloRoom.Of)]);
+        _ = Serving(others);
+        var rooms = others.Select(h => sent.Where(s => s.Address == h.Address).Aggregate(SiloRoom.Of(h), (room, s) => room.With(s.Vm)));
+        var chosen = PlacementPolicy.Choose(vm, [.. rooms]);
         return new SiloRef(chosen.Name, chosen.Address);
     }
 

@@ -145,7 +145,7 @@ public sealed class VmGrain : Grain, IVmGrain
         }
 
         var definition = await RequireDefinitionAsync();
-        target = target is not null ? await _silos.RequireServingAsync(target.Address) : await _silos.ChooseAsync(VmDemand.Of(Name, definition), record.Owner);
+        target = target is not null ? await _silos.RequireServingAsync(target.Address) : await _silos.ChooseAsync(Name, definition, definition.VcpuCount, record.Owner);
         return await OnHost(record.Owner!, record.OwnerName, h => h.StartMigration(Name, target.Address, request));
     }
 
@@ -250,7 +250,7 @@ public sealed class VmGrain : Grain, IVmGrain
         }
 
         var definition = await RequireDefinitionAsync();
-        return silo is null ? await _silos.ChooseAsync(VmDemand.Of(Name, definition), null) : await _silos.RequireServingAsync(silo);
+        return silo is null ? await _silos.ChooseAsync(Name, definition, definition.VcpuCount, null) : await _silos.RequireServingAsync(silo);
     }
 
     private async Task<OwnershipRecord> RequireRecordAsync()

@@ -3,7 +3,6 @@ using Godwit.Grains.Hosts;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Vms;
-using Godwit.Grains.Placement;
 using Godwit.Silo.Machines;
 using Godwit.Silo.Migrations;
 
@@ -138,7 +137,7 @@ internal sealed class DrainRun
         SiloRef target;
         try
         {
-            target = await _silos.ChooseAsync(VmDemand.Of(vm.Name, vm.Definition, vm.Load), _silo.Address);
+            target = await _silos.ChooseAsync(vm.Name, vm.Definition, vm.Load, _silo.Address);
         }
         catch (ClusterException e)
         {

@@ -30,6 +30,15 @@ public sealed class CapacityLedger
 
     public long MemoryReserved => Room().MemoryReserved;
 
+    /// <summary>VMs that something is held for.</summary>
+    public IReadOnlyList<string> Names()
+    {
+        lock (_lock)
+        {
+            return [.. _held.Select(h => h.Demand.Name)];
+        }
+    }
+
     /// <summary>What is offered to placement.</summary>
     public HostOffer Offer()
     {

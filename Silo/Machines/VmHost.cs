@@ -80,6 +80,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         Leaving = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Name)],
         Offer = _vms.Capacity.Offer(),
         Protocol = _silo.Protocol,
+        Reserved = _vms.Capacity.Names(),
         Migrations = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Job!.Ticket)],
     };
 

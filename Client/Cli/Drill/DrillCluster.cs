@@ -6,6 +6,8 @@ namespace Godwit.Cli.Drill;
 /// <summary>A throw-away cluster: the embedded store and silos as processes of their own, in a folder of its own.</summary>
 internal sealed class DrillCluster : IAsyncDisposable
 {
+    private static readonly TimeSpan s_membersLimit = TimeSpan.FromSeconds(30);
+
     private readonly string _folder = Directory.CreateTempSubdirectory("godwit-drill-").FullName;
     private readonly List<DrillSilo> _silos = [];
     private readonly DrillBackend _backend;
@@ -39,9 +41,13 @@ internal sealed class DrillCluster : IAsyncDisposable
         try
         {
             cluster._store = await DrillProcess.StartAsync(executable, ["store", "--cluster", cluster._folder, "--json"], cancellation).ConfigureAwait(false);
-            for (int i = 0; i < silos; i++)
-                await cluster.AddSiloAsync(((char)('A' + i)).ToString(), cancellation).ConfigureAwait(false);
+            // All at once: most of a silo's start is waiting.
+            Task<DrillSilo>[] starts = [.. Enumerable.Range(0, silos).Select(i => cluster.LaunchSiloAsync(((char)('A' + i)).ToString(), cancellation))];
+            foreach (Task<DrillSilo> start in starts)
+                await start.ContinueWith(done => { if (done.IsCompletedSuccessfully) cluster._silos.Add(done.Result); }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
+            await Task.WhenAll(starts).ConfigureAwait(false);
             cluster.Client = await GodwitClient.ConnectAsync(ClusterAccess.Open(cluster._folder, cluster.StoreAddress), cancellation: cancellation).ConfigureAwait(false);
+            await cluster.WaitForMembersAsync(cancellation).ConfigureAwait(false);
             return cluster;
         }
         catch
@@ -54,13 +60,9 @@ internal sealed class DrillCluster : IAsyncDisposable
     /// <summary>Starts one more silo; it is a member when this returns. Silos end at once on SIGTERM, unless the options say otherwise (<c>--drain-timeout</c>).</summary>
     public async Task<DrillSilo> AddSiloAsync(string name, CancellationToken cancellation, params string[] options)
     {
-        string[] drain = _siloOptions.Concat(options).Contains("--drain-timeout") ? [] : ["--drain-timeout", "0"];
-        DrillProcess process = await DrillProcess.StartAsync(
-            _executable,
-            ["silo", "--cluster", _folder, "--store", StoreAddress, "--name", name, "--backend", _backend.Of(_started++), "--json", .. drain, .. _siloOptions, .. options],
-            cancellation).ConfigureAwait(false);
-        DrillSilo silo = new(name, process);
+        DrillSilo silo = await LaunchSiloAsync(name, cancellation, options).ConfigureAwait(false);
         _silos.Add(silo);
+        await WaitForMembersAsync(cancellation).ConfigureAwait(false);
         return silo;
     }
 
@@ -80,6 +82,39 @@ internal sealed class DrillCluster : IAsyncDisposable
         if (_store is not null)
             await _store.DisposeAsync().ConfigureAwait(false);
         Directory.Delete(_folder, recursive: true);
+    }
+
+    // A silo says that it is ready before the others have heard of it.
+    private async Task WaitForMembersAsync(CancellationToken cancellation)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        limit.CancelAfter(s_membersLimit);
+        using PeriodicTimer look = new(TimeSpan.FromMilliseconds(100));
+        try
+        {
+            do
+            {
+                HashSet<string> known = [.. (await Client.SilosAsync(cancellation: limit.Token).ConfigureAwait(false)).Where(silo => silo.Host is not null).Select(silo => silo.Address)];
+                if (_silos.TrueForAll(silo => known.Contains(silo.Address)))
+                    return;
+            }
+            while (await look.WaitForNextTickAsync(limit.Token).ConfigureAwait(false));
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new DrillException($"the silos did not find one another within {s_membersLimit.TotalSeconds:0} s");
+        }
+    }
+
+    private async Task<DrillSilo> LaunchSiloAsync(string name, CancellationToken cancellation, params string[] options)
+    {
+        string backend = _backend.Of(_started++);
+        string[] drain = _siloOptions.Concat(options).Contains("--drain-timeout") ? [] : ["--drain-timeout", "0"];
+        DrillProcess process = await DrillProcess.StartAsync(
+            _executable,
+            ["silo", "--cluster", _folder, "--store", StoreAddress, "--name", name, "--backend", backend, "--json", .. drain, .. _siloOptions, .. options],
+            cancellation).ConfigureAwait(false);
+        return new DrillSilo(name, process);
     }
 }
 

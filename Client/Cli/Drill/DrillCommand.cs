@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Godwit.Cli.Drill.Fleet;
 using Godwit.Cli.Run;
 using Godwit.Grains.Interfaces;
 
@@ -30,6 +31,8 @@ public static class DrillCommand
             guest, silos, moves, memory, cpu, workingSet, rate,
         };
         options.AddTo(command);
+        command.Subcommands.Add(EvacuateDrill.Create());
+        command.Subcommands.Add(RollingDrill.Create());
         command.SetAction(async (parsed, cancellation) =>
         {
             string which = DrillOptions.OneOf("--guest", parsed.GetValue(guest)!, ["linux", "builtin"]);

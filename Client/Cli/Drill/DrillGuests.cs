@@ -52,6 +52,21 @@ internal sealed class DrillGuests(DrillLoad load)
         },
         Cooperate: cooperating,
         s_bootLimit);
+
+    /// <summary>One of many small guests, which help when they are moved.</summary>
+    /// <param name="number">From 1.</param>
+    public GuestPlan FleetGuest(int number) => new(
+        string.Create(CultureInfo.InvariantCulture, $"guest {number}"),
+        string.Create(CultureInfo.InvariantCulture, $"guest-{number}"),
+        new VmDefinition
+        {
+            MemoryBytes = load.MemoryBytes,
+            CpuLevel = (int)load.Cpu,
+            Boot = VmBoot.Builtin,
+            CommandLine = string.Create(CultureInfo.InvariantCulture, $"working-set={load.WorkingSetMegabytes}M rate={load.PagesPerSecond} verify={load.PagesPerSecond} free=none"),
+        },
+        Cooperate: true,
+        s_bootLimit);
 }
 
 /// <summary>What all guests of a drill are: memory, processor, and the dirtying load that they are under.</summary>

@@ -57,18 +57,48 @@ internal sealed class WatchedGuest : IAsyncDisposable
     /// <summary>Stops the guest, takes it off the cluster and adds what it proves to the drill.</summary>
     public async Task FinishAsync(DrillSession session, CancellationToken cancellation)
     {
-        await Vm.StopAsync(cancellation).ConfigureAwait(false);
-        await CollectRunsAsync(cancellation).ConfigureAwait(false);
-        await Vm.DeleteAsync(cancellation).ConfigureAwait(false);
+        (GuestRun run, IReadOnlyList<Check> checks) = await EndAsync(cancellation).ConfigureAwait(false);
+        session.Add(checks);
+        session.Add(run);
+    }
+
+    /// <summary>Stops the guest, takes it off the cluster and says what it proves. A guest that is lost fails a check of its own.</summary>
+    public async Task<(GuestRun Run, IReadOnlyList<Check> Checks)> EndAsync(CancellationToken cancellation)
+    {
+        Check there = await LeaveAsync(cancellation).ConfigureAwait(false);
         GuestConsole said = await _console.StopAsync().ConfigureAwait(false);
         List<RunInterval> intervals = [.. _runs.Select(run => new RunInterval(Plan.VmName, run.Value.Name, run.Key.Epoch, Nanoseconds(run.Key.Started), run.Value.Stopped is { } stop ? Nanoseconds(stop) : null))];
-        session.Add(ConsoleChecks.Run(Name, said));
-        session.Check($"{Name}: console offsets follow one another", _console.Gap is null, _console.Gap ?? $"{said.Bytes.Length} bytes");
-        session.Add([MigrationChecks.OneRunner(Name, intervals)]);
-        session.Add(new GuestRun(Name, Plan.VmName, said.Bytes, [], intervals));
+        List<Check> checks =
+        [
+            there,
+            .. ConsoleChecks.Run(Name, said),
+            new Check($"{Name}: console offsets follow one another", _console.Gap is null, _console.Gap ?? $"{said.Bytes.Length} bytes"),
+            MigrationChecks.OneRunner(Name, intervals),
+        ];
+        return (new GuestRun(Name, Plan.VmName, said.Bytes, [], intervals), checks);
     }
 
     public ValueTask DisposeAsync() => _console.DisposeAsync();
+
+    private async Task<Check> LeaveAsync(CancellationToken cancellation)
+    {
+        string name = $"{Name}: not lost";
+        try
+        {
+            VmInfo info = await Vm.ShowAsync(cancellation).ConfigureAwait(false);
+            if (info.State != VmState.Stopped)
+                await Vm.StopAsync(cancellation).ConfigureAwait(false);
+            await CollectRunsAsync(cancellation).ConfigureAwait(false);
+            await Vm.DeleteAsync(cancellation).ConfigureAwait(false);
+            return info.State is VmState.Lost or VmState.Stopped
+                ? new Check(name, false, $"it is {info.State}: {info.Reason ?? $"silo {info.Silo} is gone"}")
+                : new Check(name, true, $"{info.State} on silo {info.Silo} at the end");
+        }
+        catch (GodwitException refused)
+        {
+            return new Check(name, false, refused.Message);
+        }
+    }
 
     private long Nanoseconds(long ticks) => (long)(ticks * (1e9 / _ticksPerSecond));
 }

@@ -66,6 +66,18 @@ public sealed class ConstraintTests(TwoSilos cluster)
     }
 
     [Fact]
+    public async Task VmsThatAreStartedAtOnceAreSpreadOverTheSilos()
+    {
+        // Each choice knows of those before it, though none of the VMs has been seen to run yet.
+        var vms = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => CreatedAsync(PlacementConstraints.None)));
+
+        var silos = (await Task.WhenAll(vms.Select(vm => vm.StartAsync()))).Select(i => i.Silo).ToList();
+
+        Assert.Equal((4, 4), (silos.Count(s => s == "a"), silos.Count(s => s == "b")));
+        await GoneAsync(vms);
+    }
+
+    [Fact]
     public async Task AVmThatIsBoundToASiloRunsThereOrNowhere()
     {
         var vm = await CreatedAsync(new PlacementConstraints { Silo = "b" });

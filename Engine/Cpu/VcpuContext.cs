@@ -95,6 +95,9 @@ public unsafe struct VcpuContext
     /// <summary>Translated code's own: RIP and code that a call goes to, while its return address is pushed.</summary>
     public ulong NativeTarget, NativeTargetCode;
 
+    /// <summary>Translated code's own: the host addresses of groups of memory operands.</summary>
+    public fixed ulong NativeGroups[16];
+
     /// <summary>The way into translated code.</summary>
     public void* NativeEntry;
 

@@ -27,7 +27,9 @@ internal sealed unsafe class BlockTranslator
     private readonly EdgeCode _edges;
     private readonly Families _families;
     private readonly FeatureGate _features;
-    private readonly Action<int> _exit;
+    private readonly AccessGroups _groups = new();
+    private readonly List<(int Displacement, int Instruction, (FlagImage, bool) Flags)> _apart = [];
+    private readonly Action<int> _exit, _exitApart;
     private Op* _first;
 
     /// <summary>The instruction that is being emitted.</summary>
@@ -45,10 +47,11 @@ internal sealed unsafe class BlockTranslator
         _families = new Families(code, _memory, _flags);
         _features = new FeatureGate(vcpu.Services);
         _exit = Exit;
+        _exitApart = displacement => _apart.Add((displacement, _current, _flags.State));
     }
 
     /// <summary>Bytes that a block's translation takes at most.</summary>
-    public const int MostBytes = BlockDecoder.Longest * 256 + 1024;
+    public const int MostBytes = BlockDecoder.Longest * 512 + 1024;
 
     /// <summary>
     /// Where translated code begins, in order: the op's index, the entry for branches if that is the block's first, and where
@@ -92,11 +95,13 @@ internal sealed unsafe class BlockTranslator
     /// <summary>Translates instructions that follow each other; false: one of them cannot be encoded.</summary>
     private bool Run(Block* block, int from, int to)
     {
-        int count = (int)block->Instructions;
         int start = _code.Offset;
         _exits.Clear();
+        _apart.Clear();
         _edges.Start();
         _flags.Start();
+        _memory.Start(grouped: true);
+        _groups.Find(_instructions.AsSpan(from, to - from));
         if (from == 0)
             _edges.Enter(block->Rip, block->Instructions);
         int entry = from == 0 ? _edges.Entry : 0;
@@ -104,34 +109,61 @@ internal sealed unsafe class BlockTranslator
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
             _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add((displacement, from, FlagImage.Rax)));
-        bool ended = false;
-        for (int i = from; i < to; i++)
+        if (!Body(block, from, to, apart: false) || !BodyApart(block, to))
         {
-            _current = i;
-            if (!Emit(ref _instructions[i], out ended))
-            {
-                _code.Offset = start;
-                _vectors.Drop();
-                return false;
-            }
-        }
-        if (!ended)
-        {
-            if (to == count)
-            {
-                _flags.Settle();
-                _edges.Follow(_first[to].Rip, _first[to - 1].Rip);
-            }
-            else
-            {
-                _flags.Keep();
-                _edges.Leave(_first + to, _flags.Image);
-            }
+            _code.Offset = start;
+            _vectors.Drop();
+            return false;
         }
         _vectors.Finish();
         Exits();
         _edges.Finish(block);
         Runs.Add((from, entry, body));
+        return true;
+    }
+
+    /// <summary>
+    /// Writes a copy of a run for groups of memory operands that cannot be reached together: each is checked there. It
+    /// begins with the first group's check, and is entered wherever a group's check has failed.
+    /// </summary>
+    private bool BodyApart(Block* block, int to)
+    {
+        if (_apart.Count == 0)
+            return true;
+        _memory.Start(grouped: false);
+        _flags.State = _apart[0].Flags;
+        return Body(block, _apart[0].Instruction, to, apart: true);
+    }
+
+    /// <summary>Emits instructions up to the end of a run, and the way on from there.</summary>
+    private bool Body(Block* block, int from, int to, bool apart)
+    {
+        bool ended = false;
+        for (int i = from, next = 0; i < to; i++)
+        {
+            _current = i;
+            if (apart && next < _apart.Count && _apart[next].Instruction == i)
+            {
+                _flags.Normalize();
+                if (_flags.State != _apart[next].Flags)
+                    throw new InvalidOperationException($"{_instructions[i].Instruction}: flags are in two places");
+                _code.Land(_apart[next++].Displacement);
+            }
+            if (!Emit(ref _instructions[i], out ended))
+                return false;
+        }
+        if (ended)
+            return true;
+        if (to == (int)block->Instructions)
+        {
+            _flags.Settle();
+            _edges.Follow(_first[to].Rip, _first[to - 1].Rip);
+        }
+        else
+        {
+            _flags.Keep();
+            _edges.Leave(_first + to, _flags.Image);
+        }
         return true;
     }
 
@@ -205,22 +237,23 @@ internal sealed unsafe class BlockTranslator
             case Form.Copied:
                 return Copied(ref guest);
             case Form.Vector:
-                return _vectorCode.Emit(ref guest, _exit);
+                return _vectorCode.Emit(ref guest, _exit, _exitApart);
             case >= Form.Division:
-                return _families.Emit(ref guest, _exit);
+                bool emitted = _families.Emit(ref guest, _exit);
+                _memory.Forget();
+                return emitted;
             case Form.Push:
-                _memory.CheckStack(-8, write: true, _exit);
-                _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, 0);
+                int place = _memory.Reach(guest, _exit, _exitApart);
+                _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, place);
                 _memory.MoveStack(-8);
                 return true;
             case Form.PushConstant:
-                _memory.CheckStack(-8, write: true, _exit);
-                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, 0);
+                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, _exitApart));
                 _memory.MoveStack(-8);
                 return true;
             case Form.Pop:
-                _memory.CheckStack(0, write: false, _exit);
-                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, _exitApart));
+                _memory.Forget();
                 _memory.MoveStack(8);
                 _memory.Store(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
                 return true;
@@ -323,13 +356,7 @@ internal sealed unsafe class BlockTranslator
         Instruction instruction = guest.Instruction;
         if (guest.Memory != MemoryUse.None)
         {
-            _memory.Check(instruction, instruction.MemorySize.GetSize(), guest.Memory == MemoryUse.Write, _exit);
-            instruction.MemoryBase = Register.R10;
-            instruction.MemoryIndex = Register.None;
-            instruction.MemoryIndexScale = 1;
-            instruction.MemoryDisplacement64 = 0;
-            instruction.MemoryDisplSize = 0;
-            instruction.SegmentPrefix = Register.None;
+            MemoryCode.Replace(ref instruction, _memory.Reach(guest, _exit, _exitApart));
         }
         _flags.Prepare(guest.Flags, guest.Live);
         _flags.Need(guest.Reads);

@@ -25,6 +25,7 @@ internal static unsafe class ContextLayout
         Flags = (int)((byte*)&context.NativeFlags - start);
         Link = (int)((byte*)&context.NativeLink - start);
         Rip = (int)((byte*)&context.State.Rip - start);
+        Groups = (int)((byte*)context.NativeGroups - start);
         Xcr0 = (int)((byte*)&context.State.Xcr0 - start);
         Mxcsr = (int)((byte*)&context.State.Mxcsr - start);
         Vectors = (int)(&context.NativeVectors - start);
@@ -60,6 +61,8 @@ internal static unsafe class ContextLayout
     public static int Link { get; }
 
     public static int Rip { get; }
+
+    public static int Groups { get; }
 
     public static int Xcr0 { get; }
 

@@ -32,6 +32,18 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>Where the flags are beside the host's register.</summary>
     public FlagImage Image { get; private set; }
 
+    /// <summary>What <see cref="Normalize"/> has left.</summary>
+    public (FlagImage Image, bool Dead) State
+    {
+        get => (Image, _dead);
+        set
+        {
+            (Image, _dead) = value;
+            _host = RflagsBits.None;
+            _clearsAdjust = _noOverflow = false;
+        }
+    }
+
     /// <summary>A run starts: the flags are in RAX.</summary>
     public void Start()
     {
@@ -45,6 +57,14 @@ internal sealed class FlagCode(HostEmitter code)
     {
         Keep();
         _host = RflagsBits.None;
+    }
+
+    /// <summary>The same, for code that is reached in two ways: the flags are in RAX on both, if anybody looks at them.</summary>
+    public void Normalize()
+    {
+        Save();
+        if (Image == FlagImage.Context)
+            LoadImage();
     }
 
     /// <summary>Makes an image where there is none and somebody may look: the code may be left after it. The host's flags stay.</summary>

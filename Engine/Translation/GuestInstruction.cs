@@ -114,6 +114,9 @@ internal struct GuestInstruction
     /// <summary>An instruction of a family that never leaves translated code.</summary>
     public bool Stays;
 
+    /// <summary>The memory operand's part in a group, if it has one.</summary>
+    public GroupedAccess Access;
+
     /// <summary>RAX is an operand that the encoding does not name.</summary>
     public bool UsesAccumulator;
 

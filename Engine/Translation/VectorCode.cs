@@ -12,13 +12,13 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
     private const int Aligned = 16;
 
     /// <summary>Emits the instruction; false: it cannot be encoded.</summary>
-    public bool Emit(ref GuestInstruction guest, Action<int> exit)
+    public bool Emit(ref GuestInstruction guest, Action<int> exit, Action<int> apart)
     {
         Instruction instruction = guest.Instruction;
         int scratch = HostRegisters.First;
         if (guest.Memory != MemoryUse.None)
         {
-            Address(ref instruction, guest.Memory == MemoryUse.Write, exit);
+            Address(ref guest, ref instruction, exit, apart);
             scratch = HostRegisters.Second;
         }
         int written = -1, home = -1;
@@ -33,6 +33,8 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
                 // The first operand is written and never read.
                 written = number;
                 home = HostRegisters.Home(number) >= 0 ? HostRegisters.Home(number) : scratch;
+                if (home == HostRegisters.First)
+                    memory.Forget();
                 instruction.Op0Register = HostRegisters.OfSize(home, register);
             }
             else
@@ -54,21 +56,12 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
     }
 
     /// <summary>Checks a memory operand and replaces it by its host address.</summary>
-    private void Address(ref Instruction instruction, bool write, Action<int> exit)
+    private void Address(ref GuestInstruction guest, ref Instruction instruction, Action<int> exit, Action<int> apart)
     {
+        int displacement = memory.Reach(guest, exit, apart);
         int size = instruction.MemorySize.GetSize();
-        memory.Check(instruction, size, write, exit);
         if (size >= Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0)
-        {
-            // test r10b, imm8: pages keep the alignment. What is not aligned faults in the interpreter.
-            code.Bytes(0x41, 0xf6, 0xc2, (byte)(size - 1));
-            exit(code.JumpIf(HostEmitter.IfNotEqual));
-        }
-        instruction.MemoryBase = Register.R10;
-        instruction.MemoryIndex = Register.None;
-        instruction.MemoryIndexScale = 1;
-        instruction.MemoryDisplacement64 = 0;
-        instruction.MemoryDisplSize = 0;
-        instruction.SegmentPrefix = Register.None;
+            memory.Align(guest, displacement, size, exit);
+        MemoryCode.Replace(ref instruction, displacement);
     }
 }

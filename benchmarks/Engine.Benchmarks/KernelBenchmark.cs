@@ -65,7 +65,7 @@ internal static unsafe class KernelBenchmark
             throw new InvalidOperationException($"{kernel.Name}: the guest's result is not the host's");
     }
 
-    private static BenchmarkMachine Guest(Kernel kernel, bool translated)
+    internal static BenchmarkMachine Guest(Kernel kernel, bool translated)
     {
         BenchmarkMachine machine = new(a =>
         {
@@ -77,7 +77,7 @@ internal static unsafe class KernelBenchmark
         return machine;
     }
 
-    private static void Execute(BenchmarkMachine machine, long rounds)
+    internal static void Execute(BenchmarkMachine machine, long rounds)
     {
         ref CpuState state = ref machine.Vcpu.Context->State;
         machine.Memory.TryWrite(new GuestPhysicalAddress(BenchmarkMachine.Data + Kernel.Rounds), BitConverter.GetBytes(rounds));

@@ -92,8 +92,9 @@ internal sealed class RandomProgram(int seed)
             _vectors.Write(a);
             return;
         }
-        switch (_random.Next(24))
+        switch (_random.Next(26))
         {
+            case 24 or 25: Walk(a); break;
             case 0: a.mov(Wide(), Wide()); break;
             case 1: a.mov(Half(), _random.Next()); break;
             case 2: a.add(Wide(), Wide()); break;
@@ -188,11 +189,41 @@ internal sealed class RandomProgram(int seed)
         }
     }
 
+    /// <summary>A pointer that moves by constants between accesses near it, often over a page's end.</summary>
+    private void Walk(Assembler a)
+    {
+        AssemblerRegister64 pointer = Wide(), copy = Wide();
+        a.lea(pointer, __[rdi + (_random.Next(2) == 0 ? _random.Next(-300, 300) : _random.Next(-WindowBytes / 2 + 600, WindowBytes / 2 - 600))]);
+        for (int i = _random.Next(2, 7); i > 0; i--)
+        {
+            int displacement = _random.Next(-60, 60);
+            switch (_random.Next(10))
+            {
+                case 0: a.add(pointer, _random.Next(-40, 40)); break;
+                case 1: a.sub(pointer, _random.Next(-40, 40)); break;
+                case 2: a.inc(pointer); break;
+                case 3:
+                    a.mov(copy, pointer);
+                    pointer = copy;
+                    break;
+                case 4: a.mov(__qword_ptr[pointer + displacement], Wide()); break;
+                case 5: a.add(__dword_ptr[pointer + displacement], Half()); break;
+                case 6: a.movdqu(xmm3, __xmmword_ptr[pointer + displacement]); break;
+                case 7: a.movups(__xmmword_ptr[pointer + displacement], xmm4); break;
+                case 8: a.cmp(Low(), __byte_ptr[pointer + displacement]); break;
+                default: a.lea(pointer, __[pointer + _random.Next(-40, 40)]); break;
+            }
+        }
+    }
+
     /// <summary>An address in the window: constant, or with an index that is cut to fit.</summary>
     private AssemblerMemoryOperand Memory(Assembler a)
     {
-        switch (_random.Next(4))
+        switch (_random.Next(5))
         {
+            case 4:
+                // Near others of the same kind, and near a page's end.
+                return __[rdi + _random.Next(-80, 80)];
             case 0:
                 return __[rdi + _random.Next(-WindowBytes / 2, WindowBytes / 2 - 16)];
             case 1:

@@ -47,7 +47,7 @@ internal sealed class RandomVectors(Random random, Register[] generals, int reac
             {
                 instruction.SetOpKind(i, OpKind.Memory);
                 instruction.MemoryBase = Register.RDI;
-                int displacement = random.Next(-reach, reach - 16);
+                int displacement = random.Next(2) == 0 ? random.Next(-128, 128) : random.Next(-reach, reach - 16);
                 instruction.MemoryDisplacement64 = (ulong)(long)(MayBeUnaligned(code) ? displacement : displacement & -16);
                 instruction.MemoryDisplSize = 8;
             }

@@ -14,10 +14,14 @@ public enum BackendKind
     Translator = 1,
 }
 
-internal static class Backends
+/// <summary>The back ends of this host.</summary>
+public static class Backends
 {
+    /// <summary>What a machine gets where nobody chooses: the translator where it can run, else the interpreter.</summary>
+    public static BackendKind Default => TranslatorBackend.IsSupported ? BackendKind.Translator : BackendKind.Interpreter;
+
     /// <summary>Makes a back end for a vCPU; throws <see cref="MachineException"/> where this host cannot run it.</summary>
-    public static IVcpuBackend Create(BackendKind kind, Vcpu vcpu) => kind switch
+    internal static IVcpuBackend Create(BackendKind kind, Vcpu vcpu) => kind switch
     {
         BackendKind.Interpreter => new InterpreterBackend(vcpu),
         BackendKind.Translator when TranslatorBackend.IsSupported => new TranslatorBackend(vcpu),

@@ -28,9 +28,9 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
     private volatile bool _moved;
     private MachinePhase _phase = MachinePhase.Empty;
 
-    /// <summary>The same with a back end of a kind.</summary>
-    public MachineActor(string name = "vm", MachineSpec? expected = null, BackendKind backend = BackendKind.Interpreter)
-        : this(name, expected, vcpu => Backends.Create(backend, vcpu))
+    /// <summary>The same with a back end of a kind, or the default one of this host.</summary>
+    public MachineActor(string name = "vm", MachineSpec? expected = null, BackendKind? backend = null)
+        : this(name, expected, vcpu => Backends.Create(backend ?? Backends.Default, vcpu))
     {
     }
 

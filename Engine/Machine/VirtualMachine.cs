@@ -37,8 +37,8 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     private bool _clockMoved;
 
     /// <summary>Builds the machine; throws <see cref="MachineException"/> for a spec that cannot be run here.</summary>
-    public VirtualMachine(MachineSpec spec, string name = "vm", BackendKind backend = BackendKind.Interpreter)
-        : this(spec, new RunPermit(), new EventLog(), name, vcpu => Backends.Create(backend, vcpu))
+    public VirtualMachine(MachineSpec spec, string name = "vm", BackendKind? backend = null)
+        : this(spec, new RunPermit(), new EventLog(), name, vcpu => Backends.Create(backend ?? Backends.Default, vcpu))
     {
     }
 

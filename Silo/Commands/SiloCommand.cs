@@ -35,7 +35,7 @@ internal static class SiloCommand
         var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 10 };
         var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
         var drain = new Option<double>("--drain-timeout") { Description = "Seconds that moving the guests to other silos may take when this one is told to stop; 0: stop them at once", HelpName = "S", DefaultValueFactory = _ => 60 };
-        var backend = new Option<BackendKind>("--backend") { Description = "What executes guest code", HelpName = "interpreter|translator", DefaultValueFactory = _ => BackendKind.Interpreter };
+        var backend = new Option<BackendKind>("--backend") { Description = "What executes guest code", HelpName = "interpreter|translator", DefaultValueFactory = _ => Backends.Default };
         var log = new Option<LogLevel>("--log") { Description = "What to log to standard error", DefaultValueFactory = _ => LogLevel.Warning };
         foreach (var port in new[] { siloPort, gatewayPort, dataPort })
         {

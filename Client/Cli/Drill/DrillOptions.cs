@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Godwit.Engine.Machine;
 
 namespace Godwit.Cli.Drill;
 
@@ -7,7 +8,7 @@ internal sealed class DrillOptions
 {
     private readonly Option<int?> _seed = new("--seed") { Description = "Seed of what is drawn by lot (printed; default: drawn)" };
     private readonly Option<string> _report = new("--report") { Description = "Folder for report.json, timeline.svg and console.log", DefaultValueFactory = _ => "drill-report" };
-    private readonly Option<string> _backend = new("--backend") { Description = "What executes guest code: interpreter, translator, or mixed (by turns from silo to silo)", DefaultValueFactory = _ => "interpreter" };
+    private readonly Option<string> _backend = new("--backend") { Description = "What executes guest code: interpreter, translator, or mixed (by turns from silo to silo)", DefaultValueFactory = _ => Backends.Default.ToString().ToLowerInvariant() };
     private readonly Option<bool> _json = new("--json") { Description = "Print the report as one JSON line" };
     private readonly Option<string?> _inject;
     private readonly string _name;

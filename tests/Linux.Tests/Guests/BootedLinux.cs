@@ -49,10 +49,10 @@ internal sealed class BootedLinux
     }
 
     /// <summary>Boots the guest from nothing under --clock icount; paused.</summary>
-    public static async Task<GuestSession> BootAsync(LinuxGuest guest, string words)
+    public static async Task<GuestSession> BootAsync(LinuxGuest guest, string words, BackendKind? backend = null)
     {
         BootImages images = new(await File.ReadAllBytesAsync(guest.KernelPath), await File.ReadAllBytesAsync(guest.InitrdPath));
-        return await GuestSession.BootAsync(Spec(guest, images, words), images);
+        return await GuestSession.BootAsync(Spec(guest, images, words), images, backend);
     }
 
     private static MachineSpec Spec(LinuxGuest guest, BootImages images, string words) => MachineSpecs.Create(

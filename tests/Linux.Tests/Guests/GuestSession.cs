@@ -34,9 +34,9 @@ internal sealed partial class GuestSession : IAsyncDisposable
     public long Offset => _offset;
 
     /// <summary>Boots images; the console is read from its first byte.</summary>
-    public static async Task<GuestSession> BootAsync(MachineSpec spec, BootImages images)
+    public static async Task<GuestSession> BootAsync(MachineSpec spec, BootImages images, BackendKind? backend = null)
     {
-        MachineActor machine = new("linux");
+        MachineActor machine = new("linux", backend: backend);
         await machine.CreateAsync(spec, images, default);
         return new GuestSession(machine, 0);
     }

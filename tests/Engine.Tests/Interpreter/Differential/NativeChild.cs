@@ -1,5 +1,6 @@
 using System.IO.MemoryMappedFiles;
 using Godwit.Engine.Host;
+using Godwit.Engine.Tests.Fuzz;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -16,6 +17,8 @@ internal static unsafe class NativeChild
 
     public static int Main(string[] args)
     {
+        if (args is [FuzzRun.Argument, .. string[] rest])
+            return FuzzRun.Run(rest);
         if (args is not [Argument, string path, string capacity])
         {
             Console.Error.WriteLine("These are tests: run them with dotnet test.");

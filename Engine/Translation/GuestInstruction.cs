@@ -212,6 +212,9 @@ internal struct GuestInstruction
             case Mnemonic.Sar:
                 Shift(FlagResult.ShiftRight);
                 break;
+            case Mnemonic.Shld or Mnemonic.Shrd when Instruction.Op1Register.GetSize() == 2 && !(Instruction.Op2Kind == OpKind.Immediate8 && (Instruction.Immediate8 & 31) <= 16):
+                // The result of more than 16 steps is undefined.
+                break;
             case Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Shld or Mnemonic.Shrd:
                 Copy(FlagResult.Unlike, MemoryUse.Write);
                 break;

@@ -29,7 +29,6 @@ internal static unsafe class FuzzMachine
     public const int AliasPage = 14;
 
     private const ulong Handlers = TestMachine.Code + 0x4_0000, Lengths = 0x40_0000, Log = 0x50_0000;
-    private const int LengthBytes = 0x4_0000;
 
     public static TestMachine Make(int bitness, Func<Vcpu, IVcpuBackend> backend, byte[] window, byte[] program)
     {

@@ -54,19 +54,17 @@ internal sealed unsafe class FuzzRun : IDisposable
         Console.WriteLine($"seeds from {seed}, {minutes} minutes");
         using FuzzRun run = new();
         long end = Environment.TickCount64 + (long)(minutes * 60_000);
-        long next = 0;
         for (; Environment.TickCount64 < end; seed++)
         {
-            if (run.Check(seed) is { } failure)
-            {
-                Console.WriteLine(failure);
-                return 1;
-            }
-            if (Environment.TickCount64 < next)
+            // Before it runs: whatever ends the process ends it in this one.
+            Console.Write($"\rseed {seed}: {run.Done.Programs} programs, {run.Done.Instructions / 1_000_000} M instructions ");
+            if (run.Check(seed) is not { } failure)
                 continue;
-            next = Environment.TickCount64 + 10_000;
-            Console.WriteLine($"seed {seed}: {run.Done.Programs} programs, {run.Done.Instructions / 1_000_000} M instructions");
+            Console.WriteLine();
+            Console.WriteLine(failure);
+            return 1;
         }
+        Console.WriteLine();
         Console.WriteLine($"{run.Done.Programs} programs, {run.Done.Instructions / 1_000_000} M instructions: no difference");
         return 0;
     }
@@ -108,7 +106,10 @@ internal sealed unsafe class FuzzRun : IDisposable
         while (!machine.State.Halted && machine.State.RetiredInstructions < MostInstructions)
         {
             long left = MostInstructions - (long)machine.State.RetiredInstructions;
+            ulong before = machine.State.RetiredInstructions;
             ProgramComparison.Execute(machine, Math.Min(left, random.Next(1, 20_000)));
+            if (machine.State.RetiredInstructions == before)
+                return;
             translates = !translates;
             machine.Switch(translates ? ProgramComparison.Eager : ProgramComparison.Interpreter);
         }

@@ -10,7 +10,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     public void RandomProgramsWithFaultsPagingAndPatchedCodeEndAlikeOnAllBackEnds()
     {
         int seed = int.Parse(Environment.GetEnvironmentVariable("GODWIT_FUZZ_SEED") ?? Environment.TickCount.ToString());
-        int seconds = int.Parse(Environment.GetEnvironmentVariable("GODWIT_FUZZ_SECONDS") ?? "45");
+        int seconds = int.Parse(Environment.GetEnvironmentVariable("GODWIT_FUZZ_SECONDS") ?? "10");
         output.WriteLine($"seeds from {seed}");
         using FuzzRun run = new();
         long end = Environment.TickCount64 + seconds * 1000L;

@@ -91,8 +91,12 @@ internal sealed class RandomIntegers
         }
         if (info.CanUseLockPrefix && instruction.Op0Kind == OpKind.Memory && _random.Next(4) == 0)
             instruction.HasLockPrefix = true;
-        // AH to DH have no encoding beside a REX prefix.
-        if (!Encoder.Create(_wide ? 64 : 32, new Discard()).TryEncode(instruction, 0x10_0000, out _, out _))
+        // AH to DH have no encoding beside a REX prefix; and some forms are those of processors long gone.
+        CodeBytes bytes = new();
+        if (!Encoder.Create(_wide ? 64 : 32, bytes).TryEncode(instruction, 0x10_0000, out uint length, out _))
+            return false;
+        Instruction decoded = Decoder.Create(_wide ? 64 : 32, bytes.ToArray(), DecoderOptions.AMD).Decode();
+        if (decoded.IsInvalid || decoded.Length != length)
             return false;
         a.AddInstruction(instruction);
         return true;
@@ -211,7 +215,7 @@ internal sealed class RandomIntegers
                 a.AddInstruction(Instruction.Create(_wide ? Code.Pop_r64 : Code.Pop_r32, (_wide ? Register.RAX : Register.EAX) + Number()));
                 break;
             default:
-                a.AddInstruction(Instruction.Create(_random.Next(2) == 0 ? Code.Shl_rm32_CL : Code.Ror_rm32_CL, Register.EAX + Number()));
+                a.AddInstruction(Instruction.Create(_random.Next(2) == 0 ? Code.Shl_rm32_CL : Code.Ror_rm32_CL, Register.EAX + Number(), Register.CL));
                 break;
         }
     }
@@ -259,10 +263,12 @@ internal sealed class RandomIntegers
         return _wide ? Register.SPL + (number - 4) : _low8[number & 3];
     }
 
-    private sealed class Discard : CodeWriter
+    private sealed class CodeBytes : CodeWriter
     {
-        public override void WriteByte(byte value)
-        {
-        }
+        private readonly List<byte> _bytes = [];
+
+        public byte[] ToArray() => [.. _bytes];
+
+        public override void WriteByte(byte value) => _bytes.Add(value);
     }
 }

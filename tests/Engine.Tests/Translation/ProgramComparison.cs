@@ -13,7 +13,7 @@ namespace Godwit.Engine.Tests.Translation;
 /// <summary>One program on the interpreter and on another back end: the states must be equal after every instruction.</summary>
 internal static unsafe class ProgramComparison
 {
-    private const int Shown = 20;
+    private const int Shown = 64;
 
     public static InterpreterBackend Interpreter(Vcpu vcpu) => new(vcpu, 4 << 20);
 
@@ -81,13 +81,19 @@ internal static unsafe class ProgramComparison
         return $"{instruction} ({Convert.ToHexString(bytes.AsSpan(0, instruction.Length))}), RFLAGS {machine.State.Rflags:x}";
     }
 
-    /// <summary>Runs instructions, or until the machine halts.</summary>
+    /// <summary>Runs instructions, or until the machine halts, shuts down, or faults for ever without executing one.</summary>
     public static void Execute(TestMachine machine, long instructions)
     {
+        const int Patience = 100;
         ulong end = machine.State.RetiredInstructions + (ulong)instructions;
-        while (machine.State.RetiredInstructions < end && !machine.State.Halted)
-            if (machine.Backend.Run((long)(end - machine.State.RetiredInstructions)) == VcpuExit.Shutdown)
+        for (int idle = 0; machine.State.RetiredInstructions < end && !machine.State.Halted && idle < Patience; idle++)
+        {
+            ulong before = machine.State.RetiredInstructions;
+            if (machine.Backend.Run((long)(end - before)) == VcpuExit.Shutdown)
                 return;
+            if (machine.State.RetiredInstructions != before)
+                idle = 0;
+        }
     }
 
     private static byte[] Contents(GuestMemory memory)

@@ -8,7 +8,8 @@ namespace Godwit.Client;
 
 /// <summary>A place in a VM's console: offsets count from the boot that the epoch names. The default is the oldest byte kept.</summary>
 /// <param name="BootEpoch">0: the present boot, whichever it is.</param>
-public readonly record struct ConsolePosition(long BootEpoch, long Offset);
+/// <param name="Epoch">The epoch of the last segment that was read: with it a reader that comes back is told of what was rolled back meanwhile. 0: none was.</param>
+public readonly record struct ConsolePosition(long BootEpoch, long Offset, long Epoch = 0);
 
 /// <summary>Follows a console over migrations: asks the silo that owns the VM, refuses what a stale copy says, and goes on at the offset it has.</summary>
 internal sealed class ConsoleReader
@@ -31,7 +32,8 @@ internal sealed class ConsoleReader
     public async IAsyncEnumerable<ConsoleSegment> ReadAsync(ConsolePosition from, bool follow, [EnumeratorCancellation] CancellationToken cancellation)
     {
         var (boot, offset) = (from.BootEpoch, from.Offset);
-        long epoch = 0;
+        var epoch = from.Epoch;
+        var voidUpTo = default(long?);
         while (true)
         {
             var segment = await AskAsync(offset, epoch, follow ? CallLimits.WatchWait : TimeSpan.Zero, cancellation);
@@ -40,18 +42,27 @@ internal sealed class ConsoleReader
                 yield break;
             }
 
+            var before = epoch;
             epoch = segment.Epoch;
             if (boot != 0 && segment.BootEpoch != boot && offset != 0)
             {
                 // Started anew: its console begins at 0 again.
-                (boot, offset) = (segment.BootEpoch, 0);
+                (boot, offset, voidUpTo) = (segment.BootEpoch, 0, null);
+                continue;
+            }
+
+            if (before != 0 && segment.Rollbacks.Where(r => r.Epoch > before).Select(r => (long?)r.Offset).Min() is { } back && back < offset)
+            {
+                // The guest went back to a checkpoint: what was given from there on is void, and it is read again from there.
+                (voidUpTo, offset) = (Math.Max(voidUpTo ?? 0, offset), back);
                 continue;
             }
 
             boot = segment.BootEpoch;
             if (segment.Bytes.Length > 0)
             {
-                yield return segment;
+                yield return voidUpTo is null ? segment : segment with { VoidUpTo = voidUpTo };
+                voidUpTo = null;
                 offset = segment.Offset + segment.Bytes.Length;
             }
             else if (segment.Ended || !follow)

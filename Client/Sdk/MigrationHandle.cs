@@ -82,6 +82,11 @@ public sealed class MigrationHandle
                 return Ended($"Silo {Ticket.SourceName} died, but VM \"{Ticket.Vm}\" had moved: it runs on silo {Ticket.TargetName}.");
             }
 
+            if (!sourceAlive && (info.State == VmState.Recovering || (info.State == VmState.Running && info.Recovery is not null)))
+            {
+                return Ended($"Silo {Ticket.SourceName} died during the migration; the cluster brings VM \"{Ticket.Vm}\" up elsewhere ({info.Definition.Restart}).");
+            }
+
             if (!sourceAlive && info.State is VmState.Lost or VmState.Stopped)
             {
                 return Ended($"Silo {Ticket.SourceName} died during the migration and VM \"{Ticket.Vm}\" with it; start it again.");

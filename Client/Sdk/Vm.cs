@@ -38,6 +38,10 @@ public sealed class Vm
 
     public Task ResumeAsync(CancellationToken cancellation = default) => Calls.OnceAsync(g => Grain(g).Resume(), cancellation);
 
+    /// <summary>Changes what becomes of the VM when its silo is lost; its silo follows within seconds.</summary>
+    public Task SetRestartAsync(RestartPolicy policy, CancellationToken cancellation = default) =>
+        Calls.OnceAsync(g => Grain(g).SetRestart(policy), cancellation);
+
     /// <summary>Ends the guest; its memory is gone.</summary>
     public Task StopAsync(CancellationToken cancellation = default) => Calls.OnceAsync(g => Grain(g).Stop(), cancellation);
 
@@ -72,6 +76,8 @@ public sealed class Vm
     /// <summary>
     /// The console from a position on (default: the oldest byte that is kept), following the VM over migrations with no
     /// byte lost or doubled; ends when the guest has ended or, without <paramref name="follow"/>, when all has been read.
+    /// Where the guest went back to a checkpoint, since its silo was lost, the next segment says so
+    /// (<see cref="ConsoleSegment.VoidUpTo"/>); where it booted again, by its boot epoch.
     /// </summary>
     public IAsyncEnumerable<ConsoleSegment> Console(ConsolePosition from = default, bool follow = true, CancellationToken cancellation = default) =>
         new ConsoleReader(_client, Name).ReadAsync(from, follow, cancellation);

@@ -53,6 +53,10 @@ public sealed record HostInfo
     /// <summary>VMs that room is set aside for: those here, those that start, those on their way in.</summary>
     [Id(12)]
     public IReadOnlyList<string> Reserved { get; init; } = [];
+
+    /// <summary>The checkpoint store that this silo sees; silos with the same can take over from one another's checkpoints.</summary>
+    [Id(13)]
+    public string? Checkpoints { get; init; }
 }
 
 /// <summary>A machine that a silo holds.</summary>

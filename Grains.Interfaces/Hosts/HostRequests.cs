@@ -55,6 +55,9 @@ public sealed record HostedVmStatus
 
     [Id(3)]
     public required bool MigrationUnderWay { get; init; }
+
+    [Id(4)]
+    public CheckpointFigures? Checkpoints { get; init; }
 }
 
 /// <summary>A piece of a file that a host keeps for a client for a while.</summary>

@@ -16,6 +16,13 @@ public interface IHostGrain : IGrainWithStringKey
     [Alias("StartVm"), ResponseTimeout(CallLimits.Command)]
     Task StartVm(string vm);
 
+    /// <summary>
+    /// Takes over a VM whose owner's lease has run out under this version of its record, by its restart policy: from its
+    /// checkpoint, or booting it again. Refused where the record has changed since.
+    /// </summary>
+    [Alias("RecoverVm"), ResponseTimeout(CallLimits.Bulk)]
+    Task RecoverVm(string vm, string lapsedVersion);
+
     [Alias("PauseVm"), ResponseTimeout(CallLimits.Command)]
     Task PauseVm(string vm);
 

@@ -22,4 +22,15 @@ public sealed record ConsoleSegment
     /// <summary>The guest has ended; no further byte will come in this boot.</summary>
     [Id(4)]
     public required bool Ended { get; init; }
+
+    /// <summary>When the guest of this boot went back to a checkpoint, oldest first; none in most lives.</summary>
+    [Id(5)]
+    public IReadOnlyList<ConsoleRollback> Rollbacks { get; init; } = [];
+
+    /// <summary>
+    /// Set for a reader that had already been given bytes beyond <see cref="Offset"/>: the guest has gone back to a
+    /// checkpoint, and what it had from there up to this offset is void. Null otherwise.
+    /// </summary>
+    [Id(6)]
+    public long? VoidUpTo { get; init; }
 }

@@ -26,6 +26,10 @@ public interface IVmGrain : IGrainWithStringKey
     [Alias("Stop"), ResponseTimeout(CallLimits.Command)]
     Task Stop();
 
+    /// <summary>Changes the VM's restart policy; its silo follows within seconds.</summary>
+    [Alias("SetRestart"), ResponseTimeout(CallLimits.Command)]
+    Task SetRestart(RestartPolicy policy);
+
     /// <summary>Forgets a stopped VM.</summary>
     [Alias("Delete"), ResponseTimeout(CallLimits.Command)]
     Task Delete();

@@ -56,4 +56,8 @@ public sealed record VmDefinition
     /// <summary>Where it may run; null: anywhere.</summary>
     [Id(8)]
     public PlacementConstraints? Constraints { get; init; }
+
+    /// <summary>What becomes of it when its silo is lost; null: nothing. The one part that can be changed later.</summary>
+    [Id(9)]
+    public RestartPolicy? Restart { get; init; }
 }

@@ -13,6 +13,9 @@ public enum VmState
 
     /// <summary>The silo that ran it is gone; start it again.</summary>
     Lost = 4,
+
+    /// <summary>The silo that ran it is gone; the cluster brings it up elsewhere by its restart policy.</summary>
+    Recovering = 5,
 }
 
 /// <summary>A VM as <c>vm show</c> prints it.</summary>
@@ -57,6 +60,18 @@ public sealed record VmInfo
     /// <summary>The latest migration, running or done.</summary>
     [Id(10)]
     public MigrationTicket? Migration { get; init; }
+
+    /// <summary>The checkpoint from which it would go on, where it has one.</summary>
+    [Id(11)]
+    public CheckpointInfo? Checkpoint { get; init; }
+
+    /// <summary>Measured by the silo that runs it.</summary>
+    [Id(12)]
+    public CheckpointFigures? Checkpoints { get; init; }
+
+    /// <summary>Null where it has not been taken over since its last start.</summary>
+    [Id(13)]
+    public RecoveryInfo? Recovery { get; init; }
 }
 
 /// <summary>What the machine itself reports.</summary>

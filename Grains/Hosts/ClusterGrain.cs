@@ -83,7 +83,7 @@ public sealed class ClusterGrain : Grain, IClusterGrain
             {
                 OwnershipState.Stopped => VmState.Stopped,
                 OwnershipState.Moving when _silos.IsAlive(record.Owner) || _silos.IsAlive(record.Target) => VmState.Migrating,
-                _ when !_silos.IsAlive(record.Owner) => VmState.Lost,
+                _ when !_silos.IsAlive(record.Owner) => SiloDirectory.Lost(definition),
                 _ => paused.Contains((record.Owner!, name)) ? VmState.Paused : VmState.Running,
             },
             Silo = record.OwnerName,

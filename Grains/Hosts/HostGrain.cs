@@ -38,6 +38,8 @@ public sealed class HostGrain : Grain, IHostGrain
 
     public Task StartVm(string vm) => _host.StartVmAsync(vm);
 
+    public Task RecoverVm(string vm, string lapsedVersion) => _host.RecoverVmAsync(vm, lapsedVersion);
+
     public Task PauseVm(string vm) => _host.PauseVmAsync(vm);
 
     public Task ResumeVm(string vm) => _host.ResumeVmAsync(vm);

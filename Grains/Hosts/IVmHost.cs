@@ -13,6 +13,8 @@ public interface IVmHost
 
     Task StartVmAsync(string vm);
 
+    Task RecoverVmAsync(string vm, string lapsedVersion);
+
     Task PauseVmAsync(string vm);
 
     Task ResumeVmAsync(string vm);

@@ -85,10 +85,14 @@ public sealed class SiloDirectory
         }));
     }
 
-    /// <summary>Figures of the live hosts that answer in time.</summary>
-    public async Task<IReadOnlyList<HostInfo>> HostsAsync()
+    /// <summary>What a VM is whose silo is gone: lost, or about to be brought up elsewhere.</summary>
+    public static VmState Lost(VmDefinition definition) =>
+        (definition.Restart ?? RestartPolicy.None).Mode == RestartMode.None ? VmState.Lost : VmState.Recovering;
+
+    /// <summary>Figures of the live hosts that answer in time; one that is known to be gone need not be waited for.</summary>
+    public async Task<IReadOnlyList<HostInfo>> HostsAsync(string? except = null)
     {
-        var answers = await Task.WhenAll(Live().Select(s => AskAsync(s.Address)));
+        var answers = await Task.WhenAll(Live().Where(s => s.Address != except).Select(s => AskAsync(s.Address)));
         return [.. answers.OfType<HostInfo>()];
     }
 
@@ -107,6 +111,24 @@ public sealed class SiloDirectory
             // Its silo has just died: what is chosen here may crowd a silo, and no more than that.
             return Choose(VmDemand.Of(vm, definition, load), await HostsAsync(), except, []);
         }
+    }
+
+    /// <summary>
+    /// Where a VM is to be brought up whose silo is lost: chosen here, since who chooses for the cluster may have been lost
+    /// with it. Throws <see cref="ClusterException"/> where no silo can take it.
+    /// </summary>
+    /// <param name="checkpoints">The checkpoint store that it must see; null: any or none.</param>
+    /// <param name="sent">VMs that the caller has just sent elsewhere.</param>
+    public async Task<SiloRef> ChooseForRecoveryAsync(VmDemand vm, string? lost, string? checkpoints, IReadOnlyList<(VmDemand Vm, string Address)> sent)
+    {
+        var hosts = await HostsAsync(lost);
+        List<HostInfo> seeing = [.. hosts.Where(h => checkpoints is null || h.Checkpoints == checkpoints)];
+        if (hosts.Count > 0 && seeing.Count == 0)
+        {
+            throw new ClusterException(ClusterError.NoRoom, $"No live silo sees the folder that holds the checkpoint of VM \"{vm.Name}\" (store {checkpoints}).");
+        }
+
+        return Choose(vm, seeing, lost, sent.Where(s => !seeing.Any(h => h.Address == s.Address && h.Reserved.Contains(s.Vm.Name))));
     }
 
     /// <summary>Of these silos the one that the policy chooses, with VMs counted that have been sent to them and do not show there yet.</summary>

@@ -29,6 +29,9 @@ public interface IOwnershipStore
     /// <summary>What the VM was created with; null where there is none of that name.</summary>
     Task<VmDefinition?> ReadDefinitionAsync(string vm, CancellationToken cancellation);
 
+    /// <summary>Replaces the definition by a change of what stands, whatever others change at the same time; false where there is no such VM.</summary>
+    Task<bool> ChangeDefinitionAsync(string vm, Func<VmDefinition, VmDefinition> change, CancellationToken cancellation);
+
     /// <summary>Names of all VMs, sorted.</summary>
     Task<IReadOnlyList<string>> ListAsync(CancellationToken cancellation);
 }

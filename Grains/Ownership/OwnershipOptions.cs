@@ -3,8 +3,8 @@ namespace Godwit.Grains.Ownership;
 /// <summary>Leases of this silo.</summary>
 public sealed class OwnershipOptions
 {
-    /// <summary>How long a renewal lets a machine run. Default 10 s; renewed every third of it.</summary>
-    public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(10);
+    /// <summary>How long a renewal lets a machine run. Default 5 s; renewed every third of it.</summary>
+    public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
     /// What a taker waits beyond the lease: covers clocks that run at unlike rates (NTP slews by at most 500 ppm, 5 ms in

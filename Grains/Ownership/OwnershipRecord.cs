@@ -1,3 +1,5 @@
+using Godwit.Grains.Interfaces.Vms;
+
 namespace Godwit.Grains.Ownership;
 
 /// <summary>What the record says of a VM.</summary>
@@ -57,6 +59,15 @@ public sealed record OwnershipRecord
     /// <summary>The latest migration, to find its job by the VM's name.</summary>
     public LastMove? LastMove { get; init; }
 
+    /// <summary>The checkpoint that is complete and current; only the owner sets it, by the same compare-and-swap as everything else.</summary>
+    public CheckpointMark? Checkpoint { get; init; }
+
+    /// <summary>Where the console of this boot went back, oldest first, see <see cref="Takeover"/>; null: nowhere.</summary>
+    public IReadOnlyList<ConsoleRollback>? Rollbacks { get; init; }
+
+    /// <summary>The latest takeover since the last start.</summary>
+    public RecoveryInfo? Recovery { get; init; }
+
     /// <summary>The first record of a VM: created, never started.</summary>
     public static OwnershipRecord Initial() => new()
     {
@@ -75,3 +86,29 @@ public sealed record OwnershipRecord
 
 /// <summary>Names a migration job: the source's silo holds it.</summary>
 public sealed record LastMove(string Job, string Source, string SourceName, string Target, string TargetName);
+
+/// <summary>A checkpoint that is complete where its store is.</summary>
+public sealed record CheckpointMark
+{
+    public required long Number { get; init; }
+
+    /// <summary>The epoch under which it was taken.</summary>
+    public required long Epoch { get; init; }
+
+    /// <summary>Names the checkpoint store that holds the files.</summary>
+    public required string Store { get; init; }
+
+    /// <summary>A whole one, and those that continue it, in order.</summary>
+    public required IReadOnlyList<string> Files { get; init; }
+
+    /// <summary>Of all files.</summary>
+    public required long Bytes { get; init; }
+
+    /// <summary>What memory and state must have once restored.</summary>
+    public required string Digest { get; init; }
+
+    /// <summary>The VM was paused by command.</summary>
+    public required bool Paused { get; init; }
+
+    public required DateTimeOffset TakenAt { get; init; }
+}

@@ -140,6 +140,9 @@ public sealed class Tenure : IDisposable
             Confirmed = true,
             Reason = null,
             ExitCode = null,
+            Checkpoint = null,
+            Rollbacks = null,
+            Recovery = null,
         };
         var asked = time.GetTimestamp();
         if (await store.CompareExchangeAsync(vm, record.Version, next, cancellation) is { } conflict)

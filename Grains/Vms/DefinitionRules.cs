@@ -54,6 +54,7 @@ internal static class DefinitionRules
         Require((d.Boot == VmBoot.Builtin) == (d.Kernel is null), d.Boot == VmBoot.Builtin ? "The built-in guest takes no kernel." : "A kernel image is needed.");
         Require(d.Boot != VmBoot.Builtin || d.Initrd is null, "The built-in guest takes no initramfs.");
         RequireConstraints(d.Constraints ?? PlacementConstraints.None);
+        RequireRestart(d.Restart ?? RestartPolicy.None);
         Require(IsHash(d.Kernel) && IsHash(d.Initrd), "An image is named by its SHA-256 as 64 lower-case hex digits.");
     }
 
@@ -64,6 +65,15 @@ internal static class DefinitionRules
         Require(c.Labels.All(l => PlacementLabel.IsWord(l.Key) && PlacementLabel.IsWord(l.Value)), "A required label is KEY=VALUE, each of 1 to 63 letters, digits, '-', '_', '.' and '/'.");
         Require(c.AntiAffinity.All(PlacementLabel.IsWord) && c.AntiAffinity.Distinct().Count() == c.AntiAffinity.Count, "An anti-affinity group is named by 1 to 63 letters, digits, '-', '_', '.' and '/', and only once.");
         Require(c.Silo is null || PlacementLabel.IsWord(c.Silo), "The silo that the VM is to run on has no name that a silo can have.");
+    }
+
+    /// <summary>Throws <see cref="ClusterException"/> for a policy that cannot be kept.</summary>
+    public static void RequireRestart(RestartPolicy policy)
+    {
+        Require(Enum.IsDefined(policy.Mode), "The restart policy is unknown: use none, restart or checkpoint.");
+        Require(
+            policy.CheckpointEvery >= RestartPolicy.LeastInterval && policy.CheckpointEvery <= RestartPolicy.MostInterval,
+            $"Checkpoints every {policy.CheckpointEvery.TotalSeconds:0.###} s cannot be had: {RestartPolicy.LeastInterval.TotalSeconds:0} s to a day.");
     }
 
     private static bool IsHash(string? hash) => hash is null || (hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower));

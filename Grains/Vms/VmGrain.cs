@@ -91,9 +91,18 @@ public sealed class VmGrain : Grain, IVmGrain
 
         // Dead is only what membership holds it to be: until its lease has run out it may still run the guest.
         record = await LeaseWatch.WaitUntilExpiredAsync(_store, TimeProvider.System, _ownership, Name, record, CancellationToken.None);
-        if (await _store.CompareExchangeAsync(Name, record.Version, record.Next() with { State = OwnershipState.Stopped, Target = null, Attempt = null, Confirmed = true, Reason = $"its silo {record.OwnerName} died" }, CancellationToken.None) is not null)
+        if (await _store.CompareExchangeAsync(Name, record.Version, record.Next() with { State = OwnershipState.Stopped, Target = null, Attempt = null, Confirmed = true, Checkpoint = null, Reason = $"its silo {record.OwnerName} died" }, CancellationToken.None) is not null)
         {
             throw new ClusterException(ClusterError.WrongState, $"VM \"{Name}\" changed hands meanwhile; look at it again.");
+        }
+    }
+
+    public async Task SetRestart(RestartPolicy policy)
+    {
+        DefinitionRules.RequireRestart(policy);
+        if (!await _store.ChangeDefinitionAsync(Name, d => d with { Restart = policy }, CancellationToken.None))
+        {
+            throw Tenure.NoSuchVm(Name);
         }
     }
 
@@ -164,7 +173,7 @@ public sealed class VmGrain : Grain, IVmGrain
         {
             Name = Name,
             Definition = definition,
-            State = await IsLostAsync(record) ? VmState.Lost : StateOf(record, hosted),
+            State = await IsLostAsync(record) ? SiloDirectory.Lost(definition) : StateOf(record, hosted),
             Silo = record.OwnerName,
             SiloAddress = record.Owner,
             Epoch = record.Epoch,
@@ -175,6 +184,9 @@ public sealed class VmGrain : Grain, IVmGrain
             Migration = hosted?.Migration ?? (record.LastMove is { } m
                 ? new MigrationTicket { Job = m.Job, Vm = Name, SourceAddress = m.Source, SourceName = m.SourceName, TargetAddress = m.Target, TargetName = m.TargetName }
                 : null),
+            Checkpoint = record.Checkpoint is { } c ? new CheckpointInfo { Number = c.Number, Epoch = c.Epoch, TakenAt = c.TakenAt, Files = c.Files.Count, Bytes = c.Bytes } : null,
+            Checkpoints = hosted?.Checkpoints,
+            Recovery = record.Recovery,
         };
     }
 
@@ -250,6 +262,12 @@ public sealed class VmGrain : Grain, IVmGrain
         }
 
         var definition = await RequireDefinitionAsync();
+        if (record.State != OwnershipState.Stopped && SiloDirectory.Lost(definition) == VmState.Recovering)
+        {
+            // Booting it now would throw away what it can go on from, or race with who takes it over.
+            throw new ClusterException(ClusterError.WrongState, $"VM \"{Name}\" has lost its silo {record.OwnerName}, and the cluster brings it up elsewhere ({definition.Restart}); stop it first to boot it anew.");
+        }
+
         return silo is null ? await _silos.ChooseAsync(Name, definition, definition.VcpuCount, null) : await _silos.RequireServingAsync(silo);
     }
 

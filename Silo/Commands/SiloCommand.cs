@@ -32,7 +32,9 @@ internal static class SiloCommand
         var memory = new Option<string?>("--memory") { Description = "Guest memory this silo may hold, e.g. 4G (default: three quarters of this machine's)", HelpName = "CAP" };
         var vcpus = new Option<int>("--vcpus") { Description = $"vCPUs that this silo may hold (default: {VcpusPerCore} for each core)", HelpName = "N", DefaultValueFactory = _ => VcpusPerCore * Environment.ProcessorCount };
         var label = new Option<string[]>("--label") { Description = "A label that VMs can require, e.g. zone=a; may be given again", HelpName = "KEY=VALUE" };
-        var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 10 };
+        var lease = new Option<double>("--lease") { Description = "Seconds that a lease on a VM lasts", HelpName = "S", DefaultValueFactory = _ => 5 };
+        var margin = new Option<double>("--lease-margin") { Description = "Seconds beyond a lease after which a silo that does not renew it has lost the VM", HelpName = "S", DefaultValueFactory = _ => 1 };
+        var checkpoints = new Option<string?>("--checkpoints") { Description = "Folder for checkpoints, the same for all silos that are to take over from one another (default: in the cluster folder)", HelpName = "DIR" };
         var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
         var drain = new Option<double>("--drain-timeout") { Description = "Seconds that moving the guests to other silos may take when this one is told to stop; 0: stop them at once", HelpName = "S", DefaultValueFactory = _ => 60 };
         var backend = new Option<BackendKind>("--backend") { Description = "What executes guest code", HelpName = "interpreter|translator", DefaultValueFactory = _ => Backends.Default };
@@ -44,6 +46,7 @@ internal static class SiloCommand
 
         vcpus.Validators.Add(r => CountRule(r, 1, 100_000));
         lease.Validators.Add(r => SecondsRule(r, 0.5, 600));
+        margin.Validators.Add(r => SecondsRule(r, 0.1, 600));
         detection.Validators.Add(r => SecondsRule(r, 1, 600));
         drain.Validators.Add(r => SecondsRule(r, 0, 86400));
         var command = new Command("silo", """
@@ -56,7 +59,7 @@ internal static class SiloCommand
               godwit silo --store 10.0.0.5:6379 --name c
               godwit silo --drain-timeout 300
             """)
-        { store, storePassword, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, storePassword, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, margin, checkpoints, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
@@ -79,6 +82,8 @@ internal static class SiloCommand
                     Secret = secret,
                     Guard = new SecretGuard(secret),
                     Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),
+                    LeaseMargin = TimeSpan.FromSeconds(parsed.GetValue(margin)),
+                    CheckpointFolder = Path.GetFullPath(parsed.GetValue(checkpoints) ?? folder.CheckpointPath),
                     FailureDetection = TimeSpan.FromSeconds(parsed.GetValue(detection)),
                     DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(drain)),
                     LogLevel = parsed.GetValue(log),

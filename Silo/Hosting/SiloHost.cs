@@ -5,8 +5,10 @@ using Godwit.Grains.Hosts;
 using Godwit.Grains.Images;
 using Godwit.Grains.Ownership;
 using Godwit.Grains.Placement;
+using Godwit.Silo.Checkpoints;
 using Godwit.Silo.DataPlane;
 using Godwit.Silo.Drains;
+using Godwit.Silo.Failover;
 using Godwit.Silo.Machines;
 using Godwit.Silo.Migrations;
 using Godwit.Silo.Store;
@@ -90,7 +92,7 @@ public static class SiloHost
             var details = p.GetRequiredService<ILocalSiloDetails>();
             return new SiloIdentity(details.Name, details.SiloAddress.ToParsableString(), settings.Protocol);
         });
-        services.Configure<OwnershipOptions>(o => o.Lease = settings.Lease);
+        services.Configure<OwnershipOptions>(o => (o.Lease, o.Margin) = (settings.Lease, settings.LeaseMargin));
         services.AddSingleton<IOwnershipStore, RedisOwnershipStore>();
         services.AddSingleton<IImageStore, RedisImageStore>();
         services.AddSingleton<IStoreProbe, StoreProbe>();
@@ -98,6 +100,8 @@ public static class SiloHost
         services.AddSingleton(new CapacityLedger(settings.Name, settings.MemoryBytes, settings.Features));
         services.AddSingleton<HostedVms>();
         services.AddSingleton<Admission>();
+        services.AddSingleton<ICheckpointStore>(_ => new FolderCheckpoints(settings.CheckpointFolder));
+        services.AddSingleton<Checkpointer>();
         services.AddSingleton<VmEndings>();
         services.AddSingleton<VmLifecycle>();
         services.AddSingleton(p => new TransferFiles(p.GetRequiredService<TimeProvider>(), 2 * settings.MemoryBytes));
@@ -125,6 +129,8 @@ public static class SiloHost
         // Hosted services stop in reverse: no drain any more, and leases are kept until the machines have stopped.
         services.AddHostedService<LeaseKeeper>();
         services.AddHostedService<EngineWarmUpService>();
+        services.AddHostedService<CheckpointKeeper>();
+        services.AddHostedService<LeaseReaper>();
         services.AddHostedService<LoadMeter>();
         services.AddHostedService(p => p.GetRequiredService<VmHost>());
         services.AddHostedService(p => p.GetRequiredService<SiloDrains>());

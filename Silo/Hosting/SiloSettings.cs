@@ -34,7 +34,13 @@ public sealed record SiloSettings
     public required ConnectionGuard Guard { get; init; }
 
     /// <summary>How long a lease on a VM lasts.</summary>
-    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>What a taker waits beyond a lease.</summary>
+    public TimeSpan LeaseMargin { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Where checkpoints are kept.</summary>
+    public required string CheckpointFolder { get; init; }
 
     /// <summary>About how long it takes until a silo that has died is known to be dead.</summary>
     public TimeSpan FailureDetection { get; init; } = TimeSpan.FromSeconds(5);

@@ -2,6 +2,7 @@ using Godwit.Engine.Machine;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Ownership;
+using Godwit.Silo.Checkpoints;
 using Godwit.Silo.Migrations;
 
 namespace Godwit.Silo.Machines;
@@ -29,6 +30,7 @@ internal sealed class HostedVm : IAsyncDisposable
         Machine = machine;
         _reserved = reserved;
         _log = log;
+        Restart = definition.Restart ?? RestartPolicy.None;
     }
 
     public string Name { get; }
@@ -36,6 +38,11 @@ internal sealed class HostedVm : IAsyncDisposable
     public VmDefinition Definition { get; }
 
     public IMachine Machine { get; }
+
+    /// <summary>The policy as it was last read: it may be changed while the VM runs.</summary>
+    public RestartPolicy Restart { get; set; }
+
+    public VmCheckpoints Checkpoints { get; } = new();
 
     /// <summary>vCPUs of it that are busy, as the <see cref="LoadMeter"/> has it.</summary>
     public double Load

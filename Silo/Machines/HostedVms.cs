@@ -53,8 +53,14 @@ internal sealed class HostedVms
     }
 
     /// <summary>One command at a time for a VM; dispose to let the next one in.</summary>
-    public async Task<IDisposable> EnterAsync(string vm, CancellationToken cancellation)
+    /// <param name="interrupt">Do not wait for a checkpoint that is being written.</param>
+    public async Task<IDisposable> EnterAsync(string vm, CancellationToken cancellation, bool interrupt = true)
     {
+        if (interrupt)
+        {
+            Find(vm)?.Checkpoints.Interrupt();
+        }
+
         var gate = _gates.GetOrAdd(vm, _ => new SemaphoreSlim(1));
         await gate.WaitAsync(cancellation);
         return new Exit(gate);

@@ -61,8 +61,9 @@ internal sealed partial class LeaseKeeper : BackgroundService
                 return;
             }
 
-            // During a migration the job finds out from the record who runs it; stopped VMs need no lease.
-            if (tenure.Lost && !vm.MigrationUnderWay && !vm.Ended)
+            // During a migration the job finds out from the record who runs it; stopped VMs need no lease. A renewal that
+            // was under way while a move ended finds the machine let go: nobody has taken anything from this silo then.
+            if (tenure.Lost && !vm.MigrationUnderWay && !vm.Ended && !vm.Gone.IsCancellationRequested)
             {
                 LogFenced(vm.Name, tenure.Epoch);
                 await _vms.DropAsync(vm);

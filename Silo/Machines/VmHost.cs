@@ -3,6 +3,7 @@ using Godwit.Grains.Hosts;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Vms;
+using Godwit.Silo.Checkpoints;
 using Godwit.Silo.DataPlane;
 using Godwit.Silo.Migrations;
 
@@ -21,11 +22,12 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
     private readonly Admission _admission;
     private readonly TransferFiles _files;
     private readonly DataPlaneAddress _dataPlane;
+    private readonly ICheckpointStore _checkpoints;
     private readonly SiloIdentity _silo;
     private readonly ILogger<VmHost> _log;
     private readonly CancellationTokenSource _closing = new();
 
-    public VmHost(HostedVms vms, VmLifecycle lifecycle, OutgoingMigrations outgoing, IncomingMigrations incoming, Admission admission, TransferFiles files, DataPlaneAddress dataPlane, SiloIdentity silo, ILogger<VmHost> log)
+    public VmHost(HostedVms vms, VmLifecycle lifecycle, OutgoingMigrations outgoing, IncomingMigrations incoming, Admission admission, TransferFiles files, DataPlaneAddress dataPlane, ICheckpointStore checkpoints, SiloIdentity silo, ILogger<VmHost> log)
     {
         _vms = vms;
         _lifecycle = lifecycle;
@@ -34,6 +36,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         _admission = admission;
         _files = files;
         _dataPlane = dataPlane;
+        _checkpoints = checkpoints;
         _silo = silo;
         _log = log;
     }
@@ -81,10 +84,13 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         Offer = _vms.Capacity.Offer(),
         Protocol = _silo.Protocol,
         Reserved = _vms.Capacity.Names(),
+        Checkpoints = _checkpoints.Id,
         Migrations = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Job!.Ticket)],
     };
 
     public Task StartVmAsync(string vm) => Refusable(vm, () => _lifecycle.StartAsync(vm, _closing.Token));
+
+    public Task RecoverVmAsync(string vm, string lapsedVersion) => Refusable(vm, () => _lifecycle.RecoverAsync(vm, lapsedVersion, _closing.Token));
 
     public Task PauseVmAsync(string vm) => OnIdleMachine(vm, v => v.Machine.PauseAsync(_closing.Token));
 
@@ -119,6 +125,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
             },
             Migration = hosted.Job?.Ticket,
             MigrationUnderWay = hosted.MigrationUnderWay,
+            Checkpoints = hosted.Checkpoints.Figures,
         };
     }
 
@@ -131,7 +138,9 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         }
 
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(hosted.Gone, _closing.Token);
-        limit.CancelAfter(wait < CallLimits.WatchWait ? wait : CallLimits.WatchWait);
+        // A reader beyond the end has read on from where the guest went back to a checkpoint: it must hear of that.
+        var ahead = await StatusAsync(hosted) is { } status && offset > status.ConsoleEnd;
+        limit.CancelAfter(ahead ? TimeSpan.Zero : wait < CallLimits.WatchWait ? wait : CallLimits.WatchWait);
         var tenure = hosted.Tenure!.Record;
         ConsoleChunk chunk;
         try
@@ -154,7 +163,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
             throw new ClusterException(ClusterError.Moved, $"VM \"{vm}\" has left silo {_silo.Name}.");
         }
 
-        return new ConsoleSegment { BootEpoch = tenure.BootEpoch, Epoch = tenure.Epoch, Offset = chunk.Offset, Bytes = chunk.Bytes, Ended = chunk.Ended };
+        return new ConsoleSegment { BootEpoch = tenure.BootEpoch, Epoch = tenure.Epoch, Offset = chunk.Offset, Bytes = chunk.Bytes, Ended = chunk.Ended, Rollbacks = tenure.Rollbacks ?? [] };
     }
 
     public Task WriteConsoleAsync(string vm, byte[] input) => Refusable(vm, async () =>

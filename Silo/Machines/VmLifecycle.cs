@@ -3,6 +3,7 @@ using Godwit.Grains.Images;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Ownership;
+using Godwit.Silo.Checkpoints;
 using Godwit.Grains.Placement;
 using Microsoft.Extensions.Options;
 
@@ -19,8 +20,9 @@ internal sealed class VmLifecycle
     private readonly SiloIdentity _silo;
     private readonly VmEndings _endings;
     private readonly Admission _admission;
+    private readonly ICheckpointStore _checkpoints;
 
-    public VmLifecycle(HostedVms vms, Admission admission, IOwnershipStore store, IImageStore images, IOptions<OwnershipOptions> ownership, TimeProvider time, SiloIdentity silo, VmEndings endings)
+    public VmLifecycle(HostedVms vms, Admission admission, IOwnershipStore store, IImageStore images, IOptions<OwnershipOptions> ownership, TimeProvider time, SiloIdentity silo, VmEndings endings, ICheckpointStore checkpoints)
     {
         _vms = vms;
         _admission = admission;
@@ -30,6 +32,7 @@ internal sealed class VmLifecycle
         _time = time;
         _silo = silo;
         _endings = endings;
+        _checkpoints = checkpoints;
     }
 
     public async Task StartAsync(string name, CancellationToken cancellation)
@@ -38,11 +41,8 @@ internal sealed class VmLifecycle
         using var turn = await _vms.EnterAsync(name, cancellation);
         await BringUpAsync(
             name,
-            async vm =>
-            {
-                var images = await EngineSpecs.LoadAsync(vm.Definition, _images, cancellation);
-                await vm.Machine.CreateAsync(EngineSpecs.ToSpec(vm.Definition), images, cancellation);
-            },
+            vm => BootAsync(vm, cancellation),
+            () => ClaimAsync(name, cancellation),
             run: true,
             cancellation);
     }
@@ -59,8 +59,46 @@ internal sealed class VmLifecycle
                 file.Position = 0;
                 return vm.Machine.RestoreAsync(file, cancellation);
             },
+            () => ClaimAsync(name, cancellation),
             run: false,
             cancellation);
+    }
+
+    /// <summary>
+    /// Takes over a VM whose owner's lease has run out under this version of its record: the machine is built first, from
+    /// the checkpoint that the record names or by booting it, and claimed then. Of several takers one gets it.
+    /// </summary>
+    public async Task RecoverAsync(string name, string lapsedVersion, CancellationToken cancellation)
+    {
+        using var entry = _admission.Admit();
+        using var turn = await _vms.EnterAsync(name, cancellation);
+        var record = await Takeover.RequireAsync(_store, name, lapsedVersion, cancellation);
+        var definition = await _store.ReadDefinitionAsync(name, cancellation) ?? throw Tenure.NoSuchVm(name);
+        var policy = definition.Restart ?? RestartPolicy.None;
+        if (policy.Mode == RestartMode.None)
+        {
+            throw new ClusterException(ClusterError.WrongState, $"VM \"{name}\" has no restart policy; start it by command.");
+        }
+
+        var mark = policy.Mode == RestartMode.Checkpoint ? record.Checkpoint : null;
+        long? consoleEnd = null;
+        await BringUpAsync(
+            name,
+            async vm =>
+            {
+                if (mark is null)
+                {
+                    await BootAsync(vm, cancellation);
+                }
+                else
+                {
+                    consoleEnd = await RestoreAsync(vm, mark, cancellation);
+                }
+            },
+            () => Takeover.ClaimAsync(_store, _time, _ownership, name, lapsedVersion, _silo.Address, _silo.Name, consoleEnd, cancellation),
+            run: mark is not { Paused: true },
+            cancellation,
+            recovery: true);
     }
 
     public async Task StopAsync(string name, string reason, CancellationToken cancellation)
@@ -72,7 +110,7 @@ internal sealed class VmLifecycle
             throw new ClusterException(ClusterError.WrongState, $"VM \"{name}\" is migrating to {vm.Job!.Ticket.TargetName}; wait for it or cancel it first.");
         }
 
-        await VmEndings.EndAsync(vm, reason, null);
+        await _endings.EndAsync(vm, reason, null);
     }
 
     /// <summary>Drops an ended machine and what is remembered of the VM.</summary>
@@ -87,6 +125,42 @@ internal sealed class VmLifecycle
         if (_vms.Find(name) is null)
         {
             _vms.ForgetHistory(name);
+            _endings.ForgetCheckpoints(name);
+        }
+    }
+
+    private Task<Tenure> ClaimAsync(string name, CancellationToken cancellation) =>
+        Tenure.ClaimAsync(_store, _time, _ownership, name, _silo.Address, _silo.Name, cancellation);
+
+    private async Task BootAsync(HostedVm vm, CancellationToken cancellation)
+    {
+        var images = await EngineSpecs.LoadAsync(vm.Definition, _images, cancellation);
+        await vm.Machine.CreateAsync(EngineSpecs.ToSpec(vm.Definition), images, cancellation);
+    }
+
+    private async Task<long> RestoreAsync(HostedVm vm, CheckpointMark mark, CancellationToken cancellation)
+    {
+        if (mark.Store != _checkpoints.Id)
+        {
+            throw new ClusterException(ClusterError.Unavailable, $"Silo {_silo.Name} does not see the folder that holds the checkpoint of VM \"{vm.Name}\" (store {mark.Store}).");
+        }
+
+        List<Stream> files = [];
+        try
+        {
+            foreach (var file in mark.Files)
+            {
+                files.Add(_checkpoints.Open(vm.Name, file));
+            }
+
+            return await vm.Machine.RestoreCheckpointAsync(files, mark.Digest, cancellation);
+        }
+        finally
+        {
+            foreach (var file in files)
+            {
+                await file.DisposeAsync();
+            }
         }
     }
 
@@ -94,7 +168,7 @@ internal sealed class VmLifecycle
     /// Builds the machine first and claims the VM then: a VM that cannot be built here stays as it was, and a claimed one
     /// runs at once.
     /// </summary>
-    private async Task BringUpAsync(string name, Func<HostedVm, Task> build, bool run, CancellationToken cancellation)
+    private async Task BringUpAsync(string name, Func<HostedVm, Task> build, Func<Task<Tenure>> claim, bool run, CancellationToken cancellation, bool recovery = false)
     {
         var definition = await _store.ReadDefinitionAsync(name, cancellation) ?? throw Tenure.NoSuchVm(name);
         if (_vms.Find(name) is { } old)
@@ -111,7 +185,7 @@ internal sealed class VmLifecycle
         try
         {
             await build(vm);
-            vm.Tenure = await Tenure.ClaimAsync(_store, _time, _ownership, name, _silo.Address, _silo.Name, cancellation);
+            vm.Tenure = await claim();
             vm.Grant();
             if (!_vms.TryAdd(vm))
             {
@@ -128,14 +202,33 @@ internal sealed class VmLifecycle
         }
         catch (Exception e)
         {
-            await VmEndings.EndAsync(vm, $"it did not start: {e.Message}", null);
+            if (recovery)
+            {
+                await HandBackAsync(vm);
+            }
+            else
+            {
+                await _endings.EndAsync(vm, $"it did not start: {e.Message}", null);
+            }
+
             await _vms.DropAsync(vm);
-            if (e is MachineException or InvalidDataException)
+            if (e is MachineException or InvalidDataException or IOException or UnauthorizedAccessException)
             {
                 throw new ClusterException(ClusterError.Failed, $"VM \"{name}\" cannot be started on silo {_silo.Name}: {e.Message}");
             }
 
             throw;
+        }
+    }
+
+    /// <summary>Taken over, but not able to run it: the lease ends at once, so that another silo may try.</summary>
+    private static async Task HandBackAsync(HostedVm vm)
+    {
+        if (vm.Tenure is { Lost: false } tenure)
+        {
+            await vm.Machine.DisposeAsync();
+            await tenure.ChangeAsync(r => r.State == OwnershipState.Running ? r with { Lease = TimeSpan.Zero } : null, CancellationToken.None);
+            tenure.GiveUp();
         }
     }
 }

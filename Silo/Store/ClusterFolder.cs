@@ -16,6 +16,8 @@ public sealed class ClusterFolder
 
     public string DataPath => System.IO.Path.Combine(Path, "store");
 
+    public string CheckpointPath => System.IO.Path.Combine(Path, "checkpoints");
+
     private string StoreFile => System.IO.Path.Combine(Path, LocalCluster.StoreFile);
 
     public void Create() => Directory.CreateDirectory(Path, OwnerFile.FolderMode);

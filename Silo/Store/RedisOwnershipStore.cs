@@ -44,6 +44,14 @@ public sealed class RedisOwnershipStore : IOwnershipStore
         return 1
         """;
 
+    private const string ChangeDefinition = """
+        local d = redis.call('HGET', KEYS[1], 'd')
+        if d == ARGV[2] then return 1 end
+        if d ~= ARGV[1] then return 0 end
+        redis.call('HSET', KEYS[1], 'd', ARGV[2])
+        return 1
+        """;
+
     private static readonly JsonSerializerOptions _json = new()
     {
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
@@ -99,6 +107,20 @@ public sealed class RedisOwnershipStore : IOwnershipStore
     {
         var text = await AskAsync(db => db.HashGetAsync(Key(vm), "d"), cancellation);
         return text.IsNull ? null : Decode<VmDefinition>(vm, text!);
+    }
+
+    public async Task<bool> ChangeDefinitionAsync(string vm, Func<VmDefinition, VmDefinition> change, CancellationToken cancellation)
+    {
+        while (await AskAsync(db => db.HashGetAsync(Key(vm), "d"), cancellation) is { IsNull: false } text)
+        {
+            var next = JsonSerializer.Serialize(change(Decode<VmDefinition>(vm, text!)), _json);
+            if ((int)await AskAsync(db => db.ScriptEvaluateAsync(ChangeDefinition, [Key(vm)], [text, next]), cancellation) == 1)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     public async Task<IReadOnlyList<string>> ListAsync(CancellationToken cancellation)

@@ -23,6 +23,7 @@ internal static class VmCommands
             VmResume.Create(),
             VmStop.Create(),
             VmDelete.Create(),
+            VmSet.Create(),
             VmList.Create(),
             VmShow.Create(),
             VmConsole.Create(),

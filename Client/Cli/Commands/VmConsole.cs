@@ -57,9 +57,14 @@ internal static class VmConsole
         {
             await foreach (var segment in vm.Console(new ConsolePosition(0, parsed.GetValue(_from)), follow, leave.Token))
             {
+                if (segment.VoidUpTo is { } end && !output.Json)
+                {
+                    await Console.Error.WriteLineAsync($"{Environment.NewLine}godwit: the VM's silo was lost and the guest went back to a checkpoint: its last {end - segment.Offset} bytes here are void (now epoch {segment.Epoch}, offset {segment.Offset})");
+                }
+
                 if (output.Json)
                 {
-                    Output.Object(new { segment.BootEpoch, segment.Epoch, segment.Offset, text = Encoding.UTF8.GetString(segment.Bytes), base64 = Convert.ToBase64String(segment.Bytes) });
+                    Output.Object(new { segment.BootEpoch, segment.Epoch, segment.Offset, segment.VoidUpTo, text = Encoding.UTF8.GetString(segment.Bytes), base64 = Convert.ToBase64String(segment.Bytes) });
                     continue;
                 }
 

@@ -22,6 +22,8 @@ internal static class VmCreate
     private static readonly Option<string[]> _apart = new("--anti-affinity") { Description = "A group of which a silo holds one VM at most; may be given again", HelpName = "GROUP" };
     private static readonly Option<string?> _on = new("--on") { Description = "The only silo on which it may run", HelpName = "SILO" };
 
+    private static readonly RestartOptions _restart = new();
+
     public static Command Create()
     {
         _clock.AcceptOnlyFromAmong("host", "icount");
@@ -32,8 +34,10 @@ internal static class VmCreate
               godwit vm create web --memory 256M --kernel bzImage --initrd initrd.img --append "console=ttyS0"
               godwit vm create probe                 (the built-in guest, 256 MiB)
               godwit vm create db-1 --require disk=ssd --anti-affinity db
+              godwit vm create web --restart checkpoint --checkpoint-every 5
             """)
         { ClusterOptions.VmName, _memory, _kernel, _initrd, _append, _cpus, _cpu, _clock, _require, _apart, _on };
+        _restart.AddTo(command);
         ClusterOptions.SetAction(command, RunAsync);
         return command;
     }
@@ -58,6 +62,7 @@ internal static class VmCreate
             Boot = kernel is null ? VmBoot.Builtin : BootImage.Detect(parsed.GetValue(_kernel)!.ToString(), kernel),
             CommandLine = parsed.GetValue(_append)!,
             Constraints = Constraints(parsed),
+            Restart = _restart.Read(parsed),
         };
         definition = definition with
         {

@@ -43,6 +43,12 @@ internal static class VmShow
             yield return ["runs where", Placement(constraints)];
         }
 
+        yield return ["silo lost", (info.Definition.Restart ?? RestartPolicy.None).ToString()];
+        foreach (var row in Checkpoints(info))
+        {
+            yield return row;
+        }
+
         if (info.Figures is { } figures)
         {
             yield return ["touched memory", MemorySize.Format(figures.ResidentBytes)];
@@ -54,6 +60,28 @@ internal static class VmShow
         if (info.Migration is { } migration)
         {
             yield return ["last migration", $"{migration.SourceName} to {migration.TargetName}"];
+        }
+    }
+
+    private static IEnumerable<string[]> Checkpoints(VmInfo info)
+    {
+        if (info.Checkpoint is { } last)
+        {
+            yield return ["checkpoint", $"{last.Number} of epoch {last.Epoch}, {last.TakenAt.ToLocalTime():HH:mm:ss}, {MemorySize.Format(last.Bytes)} in {last.Files} file{(last.Files == 1 ? "" : "s")}"];
+        }
+
+        if (info.Checkpoints is { } all)
+        {
+            yield return ["checkpoints here", $"{all.Taken}; the guest stood still for {all.LastPause.TotalMilliseconds:0.0} ms (median {all.MedianPause.TotalMilliseconds:0.0}, at most {all.MaxPause.TotalMilliseconds:0.0}); the last wrote {MemorySize.Format(all.LastBytes)} in {all.LastDuration.TotalMilliseconds:0} ms"];
+            if (all.Error is not null)
+            {
+                yield return ["checkpoint failed", all.Error];
+            }
+        }
+
+        if (info.Recovery is { } recovery)
+        {
+            yield return ["taken over", $"at epoch {recovery.Epoch}, since silo {recovery.LostSilo} was lost: {(recovery.Checkpoint is { } number ? $"from checkpoint {number}" : "booted again")}"];
         }
     }
 

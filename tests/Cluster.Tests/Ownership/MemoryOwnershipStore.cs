@@ -66,6 +66,20 @@ internal sealed class MemoryOwnershipStore : IOwnershipStore
         }
     }
 
+    public Task<bool> ChangeDefinitionAsync(string vm, Func<VmDefinition, VmDefinition> change, CancellationToken cancellation)
+    {
+        lock (_lock)
+        {
+            if (_vms.TryGetValue(vm, out var found))
+            {
+                _vms[vm] = (found.Record, change(found.Definition));
+                return Task.FromResult(true);
+            }
+
+            return Task.FromResult(false);
+        }
+    }
+
     public Task<IReadOnlyList<string>> ListAsync(CancellationToken cancellation)
     {
         lock (_lock)

@@ -32,6 +32,8 @@ internal sealed class NetworkedStore(MemoryOwnershipStore store) : IOwnershipSto
 
     public Task<VmDefinition?> ReadDefinitionAsync(string vm, CancellationToken cancellation) => Ask(() => store.ReadDefinitionAsync(vm, default));
 
+    public Task<bool> ChangeDefinitionAsync(string vm, Func<VmDefinition, VmDefinition> change, CancellationToken cancellation) => Ask(() => store.ChangeDefinitionAsync(vm, change, default));
+
     public Task<IReadOnlyList<string>> ListAsync(CancellationToken cancellation) => Ask(() => store.ListAsync(default));
 
     /// <summary>One request arrives; <paramref name="again"/>: a copy of it stays on the way.</summary>

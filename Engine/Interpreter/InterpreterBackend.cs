@@ -371,7 +371,8 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             mode = (cs & Segment.DB) != 0 ? CodeMode.Code32 : CodeMode.Code16;
             if ((state.Ss.Attributes & Segment.DB) != 0)
                 mode |= CodeMode.Stack32;
-            if (!SegmentChecks.AreFlat(ref state))
+            // Translated code takes pages of RIP for pages: that needs an aligned base.
+            if (!SegmentChecks.AreFlat(ref state) || (state.Cs.Base & (PageNumber.Size - 1)) != 0)
                 mode |= CodeMode.Checked;
         }
         if (mode != CodeMode.Code64 && state.Cs.Base != _codeBase)

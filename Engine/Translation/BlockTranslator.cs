@@ -30,6 +30,7 @@ internal sealed unsafe class BlockTranslator
     private readonly AccessGroups _groups = new();
     private readonly List<(int Displacement, int Instruction, (FlagImage, bool) Flags)> _apart = [];
     private readonly Action<int> _exit, _exitApart;
+    private readonly int[] _starts = new int[BlockDecoder.Longest + 1], _ops = new int[BlockDecoder.Longest];
     private Op* _first;
 
     /// <summary>The instruction that is being emitted.</summary>
@@ -61,6 +62,9 @@ internal sealed unsafe class BlockTranslator
 
     /// <summary>The instructions of the block translated last, as they were classified.</summary>
     public ReadOnlySpan<GuestInstruction> Instructions(Block* block) => _instructions.AsSpan(0, (int)Math.Min(block->Instructions, BlockDecoder.Longest));
+
+    /// <summary>Where an instruction of that block begins: its first op.</summary>
+    public Op* Start(int instruction) => _first + _starts[instruction];
 
     /// <summary>Writes the translation of a block into <see cref="Runs"/>; there may be nothing to translate.</summary>
     public void Translate(Block* block)
@@ -118,7 +122,7 @@ internal sealed unsafe class BlockTranslator
         _vectors.Finish();
         Exits();
         _edges.Finish(block);
-        Runs.Add((from, entry, body));
+        Runs.Add((_starts[from], entry, body));
         return true;
     }
 
@@ -157,12 +161,12 @@ internal sealed unsafe class BlockTranslator
         if (to == (int)block->Instructions)
         {
             _flags.Settle();
-            _edges.Follow(_first[to].Rip, _first[to - 1].Rip);
+            _edges.Follow(_first[_starts[to]].Rip, _first[_ops[to - 1]].Rip);
         }
         else
         {
             _flags.Keep();
-            _edges.Leave(_first + to, _flags.Image);
+            _edges.Leave(_first + _starts[to], _flags.Image);
         }
         return true;
     }
@@ -184,19 +188,27 @@ internal sealed unsafe class BlockTranslator
         if (page == null)
             return false;
         byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
-        Decoder decoder = Decoder.Create(64, bytes, block->Rip, DecoderOptions.AMD);
+        _memory.Narrow = block->Mode != CodeMode.Code64;
+        Decoder decoder = Decoder.Create(_memory.Narrow ? 32 : 64, bytes, block->Rip, DecoderOptions.AMD);
+        int op = 0;
         for (int i = 0; i < (int)block->Instructions; i++)
         {
+            // Checks of segments stand before an instruction.
+            for (_starts[i] = op; _first[op].Length == 0; op++)
+            {
+            }
             decoder.Decode(out Instruction instruction);
             // A device may have written here since the block was decoded; its message is on the way.
-            if (instruction.IP != _first[i].Rip || instruction.Length != _first[i].Length)
+            if (instruction.IP != _first[op].Rip || instruction.Length != _first[op].Length)
                 return false;
+            _ops[i] = op++;
             // What the machine's CPUID does not show is undefined, or another instruction: as the block's decoder has it.
             _instructions[i] = instruction.IsInvalid || !_features.Allows(ref instruction) ? default : GuestInstruction.Of(instruction);
             // What the host's processor does not have is interpreted.
             if (_instructions[i].Form is Form.Vector or Form.Copied or >= Form.Division && !HostFeatures.Allows(instruction.Code))
                 _instructions[i] = default;
         }
+        _starts[block->Instructions] = op;
         return true;
     }
 
@@ -224,7 +236,9 @@ internal sealed unsafe class BlockTranslator
 
     private bool Emit(ref GuestInstruction guest, out bool ended)
     {
-        Op* op = _first + _current;
+        Op* op = _first + _ops[_current];
+        bool wide = !_memory.Narrow;
+        int slot = _memory.Slot;
         ref Instruction instruction = ref guest.Instruction;
         ended = false;
         switch (guest.Form)
@@ -244,23 +258,23 @@ internal sealed unsafe class BlockTranslator
                 return emitted;
             case Form.Push:
                 int place = _memory.Reach(guest, _exit, _exitApart);
-                _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, place);
-                _memory.MoveStack(-8);
+                _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, place, wide);
+                _memory.MoveStack(-slot);
                 return true;
             case Form.PushConstant:
-                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, _exitApart));
-                _memory.MoveStack(-8);
+                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
+                _memory.MoveStack(-slot);
                 return true;
             case Form.Pop:
-                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, _exitApart));
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
                 _memory.Forget();
-                _memory.MoveStack(8);
+                _memory.MoveStack(slot);
                 _memory.Store(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
                 return true;
             case Form.Leave:
                 _memory.CheckAt(5, 0, write: false, _exit);
-                _code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, 5, 8);
-                _code.Memory(HostEmitter.MovLoad, 5, HostRegisters.First, 0);
+                _code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, 5, slot, wide);
+                _code.Memory(HostEmitter.MovLoad, 5, HostRegisters.First, 0, wide);
                 return true;
         }
         ended = true;
@@ -293,9 +307,9 @@ internal sealed unsafe class BlockTranslator
                 break;
             case Form.Return:
                 _memory.CheckStack(0, write: false, _exit);
-                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0, wide);
                 _edges.FindIndirect(_exit);
-                _memory.MoveStack(8 + (int)op->Immediate);
+                _memory.MoveStack(slot + (int)op->Immediate);
                 _edges.GoIndirect();
                 break;
         }
@@ -304,16 +318,16 @@ internal sealed unsafe class BlockTranslator
 
     private void PushReturn(Op* op)
     {
-        _memory.CheckStack(-8, write: true, _exit);
+        _memory.CheckStack(-_memory.Slot, write: true, _exit);
         long next = (long)op->NextRip;
-        if (next == (int)next)
-            _code.StoreConstant((int)next, HostRegisters.First, 0);
+        if (_memory.Narrow || next == (int)next)
+            _code.StoreConstant((int)next, HostRegisters.First, 0, wide: !_memory.Narrow);
         else
         {
             _code.Constant(HostRegisters.Second, op->NextRip);
             _code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
         }
-        _memory.MoveStack(-8);
+        _memory.MoveStack(-_memory.Slot);
     }
 
     /// <summary>An indirect branch's target into the first scratch register.</summary>
@@ -321,13 +335,17 @@ internal sealed unsafe class BlockTranslator
     {
         if (instruction.Op0Kind == OpKind.Memory)
         {
-            _memory.Check(instruction, 8, write: false, _exit);
-            _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+            _memory.Check(instruction, _memory.Slot, write: false, _exit);
+            _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0, wide: !_memory.Narrow);
         }
         else
         {
             _flags.Save();
-            _code.Move(HostRegisters.First, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.First));
+            int target = _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
+            if (_memory.Narrow)
+                _code.Pair(HostEmitter.MovLoad, HostRegisters.First, target, wide: false);
+            else
+                _code.Move(HostRegisters.First, target);
         }
     }
 
@@ -335,7 +353,7 @@ internal sealed unsafe class BlockTranslator
     {
         Register destination = instruction.Op0Register;
         int size = destination.GetSize();
-        _memory.Compute(instruction, withSegment: false);
+        _memory.Compute(instruction);
         int guest = HostRegisters.Number(destination);
         if (size == 2)
         {
@@ -422,7 +440,7 @@ internal sealed unsafe class BlockTranslator
             if (op != written || flags != image)
             {
                 (written, image, offset) = (op, flags, _code.Offset);
-                _edges.Leave(_first + op, flags);
+                _edges.Leave(_first + _starts[op], flags);
             }
             _code.PatchDisplacement(displacement, offset);
         }

@@ -101,7 +101,7 @@ internal enum MemoryUse
     Write,
 }
 
-/// <summary>One guest instruction of a block in 64-bit mode, as the translator sees it.</summary>
+/// <summary>One guest instruction of a block, as the translator sees it.</summary>
 internal struct GuestInstruction
 {
     public const RflagsBits Status = RflagsBits.OF | RflagsBits.SF | RflagsBits.ZF | RflagsBits.AF | RflagsBits.CF | RflagsBits.PF;
@@ -127,7 +127,7 @@ internal struct GuestInstruction
     public RflagsBits Live;
 
     /// <summary>Whether the state must be the interpreter's when the instruction starts: it may leave translated code.</summary>
-    public readonly bool MayLeave => Memory != MemoryUse.None || Form is not (Form.Copied or Form.Address or Form.Nothing or Form.Vector);
+    public readonly bool MayLeave => Memory != MemoryUse.None || (Form is not (Form.Copied or Form.Address or Form.Nothing or Form.Vector) && !Stays);
 
     private static readonly Dictionary<Code, Code> _generalForms = GeneralForms();
 
@@ -138,6 +138,9 @@ internal struct GuestInstruction
         instruction.HasRepPrefix = instruction.HasRepnePrefix = false;
         if (_generalForms.TryGetValue(instruction.Code, out Code general))
             instruction.Code = general;
+        // Addresses of 16 bits, and data in the code segment.
+        if (instruction.CodeSize == CodeSize.Code32 && !HasFlatAddress(instruction))
+            return guest;
         guest.Classify();
         if (guest.Form == Form.Interpreted)
         {
@@ -232,38 +235,38 @@ internal struct GuestInstruction
                     Copy(FlagResult.Carry, MemoryUse.None);
                 break;
             case Mnemonic.Push:
-                if (Instruction.Code == Code.Push_r64)
+                if (Instruction.Code is Code.Push_r64 or Code.Push_r32)
                     Form = Form.Push;
-                else if (Instruction.Code is Code.Pushq_imm8 or Code.Pushq_imm32)
+                else if (Instruction.Code is Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pushd_imm8 or Code.Pushd_imm32)
                     Form = Form.PushConstant;
                 break;
             case Mnemonic.Pop:
-                if (Instruction.Code == Code.Pop_r64 && Instruction.Op0Register != Register.RSP)
+                if (Instruction.Code is Code.Pop_r64 or Code.Pop_r32 && Instruction.Op0Register is not (Register.RSP or Register.ESP))
                     Form = Form.Pop;
                 break;
             case Mnemonic.Leave:
-                if (Instruction.Code == Code.Leaveq)
+                if (Instruction.Code is Code.Leaveq or Code.Leaved)
                     Form = Form.Leave;
                 break;
             case Mnemonic.Jmp:
-                if (Instruction.Op0Kind == OpKind.NearBranch64)
+                if (Instruction.Op0Kind is OpKind.NearBranch64 or OpKind.NearBranch32)
                     Form = Form.Jump;
-                else if (Instruction.Code == Code.Jmp_rm64)
+                else if (Instruction.Code is Code.Jmp_rm64 or Code.Jmp_rm32)
                     Indirect(Form.IndirectJump);
                 break;
             case Mnemonic.Call:
-                if (Instruction.Op0Kind == OpKind.NearBranch64)
+                if (Instruction.Op0Kind is OpKind.NearBranch64 or OpKind.NearBranch32)
                     Form = Form.Call;
-                else if (Instruction.Code == Code.Call_rm64)
+                else if (Instruction.Code is Code.Call_rm64 or Code.Call_rm32)
                     Indirect(Form.IndirectCall);
                 break;
             case Mnemonic.Ret:
-                if (Instruction.Code is Code.Retnq or Code.Retnq_imm16)
+                if (Instruction.Code is Code.Retnq or Code.Retnq_imm16 or Code.Retnd or Code.Retnd_imm16)
                     Form = Form.Return;
                 break;
             default:
                 if (Instruction.FlowControl == FlowControl.ConditionalBranch)
-                    Form = Instruction.IsJccShortOrNear && Instruction.Op0Kind == OpKind.NearBranch64 ? Form.ConditionalJump : Form.Interpreted;
+                    Form = Instruction.IsJccShortOrNear && Instruction.Op0Kind is OpKind.NearBranch64 or OpKind.NearBranch32 ? Form.ConditionalJump : Form.Interpreted;
                 else if (IsMoveOnCondition(Instruction.Mnemonic))
                     Copy(FlagResult.None, MemoryUse.Read);
                 else if (IsSetOnCondition(Instruction.Mnemonic))
@@ -335,6 +338,22 @@ internal struct GuestInstruction
         return -1;
     }
 
+    private static bool HasFlatAddress(in Instruction instruction)
+    {
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            OpKind kind = instruction.GetOpKind(i);
+            if (kind is OpKind.MemorySegSI or OpKind.MemorySegDI or OpKind.MemoryESDI)
+                return false;
+            if (kind is not (OpKind.Memory or OpKind.MemorySegESI or OpKind.MemorySegEDI))
+                continue;
+            Register register = instruction.MemoryBase != Register.None ? instruction.MemoryBase : instruction.MemoryIndex;
+            if (instruction.MemorySegment == Register.CS || register.GetSize() == 2 || (register == Register.None && instruction.MemoryDisplSize == 2))
+                return false;
+        }
+        return true;
+    }
+
     /// <summary>Only general registers, memory and constants.</summary>
     private readonly bool IsGeneral()
     {
@@ -367,6 +386,7 @@ internal struct GuestInstruction
     /// <summary>Encodings that imply the accumulator, and those of the same instruction that name a register.</summary>
     private static Dictionary<Code, Code> GeneralForms() => new()
     {
+        [Code.Inc_r16] = Code.Inc_rm16, [Code.Inc_r32] = Code.Inc_rm32, [Code.Dec_r16] = Code.Dec_rm16, [Code.Dec_r32] = Code.Dec_rm32,
         [Code.Mov_AL_moffs8] = Code.Mov_r8_rm8, [Code.Mov_AX_moffs16] = Code.Mov_r16_rm16, [Code.Mov_EAX_moffs32] = Code.Mov_r32_rm32, [Code.Mov_RAX_moffs64] = Code.Mov_r64_rm64,
         [Code.Mov_moffs8_AL] = Code.Mov_rm8_r8, [Code.Mov_moffs16_AX] = Code.Mov_rm16_r16, [Code.Mov_moffs32_EAX] = Code.Mov_rm32_r32, [Code.Mov_moffs64_RAX] = Code.Mov_rm64_r64,
         [Code.Xchg_r16_AX] = Code.Xchg_rm16_r16, [Code.Xchg_r32_EAX] = Code.Xchg_rm32_r32, [Code.Xchg_r64_RAX] = Code.Xchg_rm64_r64,

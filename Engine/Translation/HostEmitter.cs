@@ -124,18 +124,18 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         Bytes(0xc4, (byte)(0x43 | (to < 8 ? 0x80 : 0) | (from < 8 ? 0x20 : 0)), 0xfb, 0xf0, (byte)(0xc0 | (to & 7) << 3 | (from & 7)), count);
     }
 
-    /// <summary>CMP of a 64-bit register with a constant.</summary>
-    public void Compare(int register, int value)
+    /// <summary>CMP of a register with a constant.</summary>
+    public void Compare(int register, int value, bool wide = true)
     {
-        Rex(true, 0, None, register);
+        Rex(wide, 0, None, register);
         Bytes(0x81, (byte)(0xf8 | (register & 7)));
         Int32(value);
     }
 
-    /// <summary>Stores a sign-extended constant in 64 bits of memory.</summary>
-    public void StoreConstant(int value, int @base, int displacement)
+    /// <summary>Stores a constant, sign-extended, in 64 or 32 bits of memory.</summary>
+    public void StoreConstant(int value, int @base, int displacement, bool wide = true)
     {
-        Rex(true, 0, None, @base);
+        Rex(wide, 0, None, @base);
         *_at++ = 0xc7;
         Address(0, @base, None, 0, displacement);
         Int32(value);

@@ -18,6 +18,12 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// <summary>The group whose address is in the first scratch register; 0: none.</summary>
     private int _held;
 
+    /// <summary>The code is 32-bit code with flat segments: addresses have 32 bits, and every segment's base counts.</summary>
+    public bool Narrow { get; set; }
+
+    /// <summary>Bytes that a push takes.</summary>
+    public int Slot => Narrow ? 4 : 8;
+
     private const int ReadTag = 0, WriteTag = 8, Host = 24;
 
     /// <summary>The host register that holds a guest register: its home, or the scratch register after loading it.</summary>
@@ -42,11 +48,10 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
             code.Memory(HostEmitter.MovStore, from, HostRegisters.Context, ContextLayout.Gpr + 8 * guest);
     }
 
-    /// <summary>The address of a memory operand into the first scratch register. Without a segment no flags are written.</summary>
+    /// <summary>The address of a memory operand into the first scratch register, without its segment's base. No flags are written.</summary>
     /// <param name="instruction">The instruction with the operand.</param>
-    /// <param name="withSegment">Whether a segment's base is added.</param>
     /// <param name="less">Subtracted from the address.</param>
-    public void Compute(in Instruction instruction, bool withSegment, int less = 0)
+    public void Compute(in Instruction instruction, int less = 0)
     {
         _held = 0;
         Register @base = instruction.MemoryBase, index = instruction.MemoryIndex;
@@ -62,16 +67,38 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
             int scale = System.Numerics.BitOperations.Log2((uint)instruction.MemoryIndexScale);
             code.Memory(HostEmitter.LeaOp, HostRegisters.First, from, by, scale, unchecked((int)instruction.MemoryDisplacement64 - less), wide);
         }
-        if (withSegment)
-            AddSegment(instruction);
     }
 
-    private void AddSegment(in Instruction instruction)
+    /// <summary>Adds the base of an operand's segment. In 32-bit code FS and GS must be flat, as the other segments are then.</summary>
+    private void AddSegment(in Instruction instruction, int size, Action<int> miss)
     {
-        if (instruction.MemorySegment == Register.FS)
-            code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Context, ContextLayout.FsBase);
-        else if (instruction.MemorySegment == Register.GS)
-            code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Context, ContextLayout.GsBase);
+        Register segment = instruction.MemorySegment;
+        bool extra = segment is Register.FS or Register.GS;
+        if (!extra && !Narrow)
+            return;
+        int @base = Registers.SegmentBase(segment);
+        if (extra && Narrow)
+            CheckFlat(@base, size, miss);
+        code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Context, @base, wide: !Narrow);
+    }
+
+    /// <summary>As SegmentChecks, for a segment of the whole 4 GiB that is present and writable: the offset must not wrap.</summary>
+    private void CheckFlat(int segment, int size, Action<int> miss)
+    {
+        const int Limit = 8, Selector = 12;
+        const int Kept = Segment.P | Segment.S | Segment.Code | Segment.Expand | Segment.Writable, Wanted = Segment.P | Segment.S | Segment.Writable;
+        if (size > 1)
+        {
+            code.Compare(HostRegisters.First, -size, wide: false);
+            miss(code.JumpIf(HostEmitter.IfAbove));
+        }
+        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, segment + Selector, wide: false);
+        code.And(HostRegisters.Second, Kept << 16, wide: false);
+        code.Compare(HostRegisters.Second, Wanted << 16, wide: false);
+        miss(code.JumpIf(HostEmitter.IfNotEqual));
+        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, segment + Limit, wide: false);
+        code.Compare(HostRegisters.Second, -1, wide: false);
+        miss(code.JumpIf(HostEmitter.IfNotEqual));
     }
 
     /// <summary>A run starts, or its copy without groups.</summary>
@@ -99,7 +126,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         if (access.Group != 0 && !access.Leads)
         {
             if (_held != access.Group)
-                code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, Slot(access));
+                code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, SlotOf(access));
             _held = access.Group;
             return access.Offset;
         }
@@ -109,18 +136,26 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
             flags.Save();
         if (pushes || guest.Form == Form.Pop)
         {
-            code.Memory(HostEmitter.LeaOp, HostRegisters.First, HostRegisters.Stack, (pushes ? -8 : 0) - access.Offset);
-            _held = 0;
+            Stack(HostRegisters.Stack, (pushes ? -Slot : 0) - access.Offset);
+            if (access.Group == 0)
+            {
+                Look(Slot, writes, miss);
+                return 0;
+            }
         }
         else
-            Compute(guest.Instruction, withSegment: true, access.Offset);
-        if (access.Group == 0)
         {
-            Look(pushes || guest.Form == Form.Pop ? 8 : guest.Instruction.MemorySize.GetSize(), writes, miss);
-            return 0;
+            int size = guest.Instruction.MemorySize.GetSize();
+            Compute(guest.Instruction, access.Offset);
+            AddSegment(guest.Instruction, size, miss);
+            if (access.Group == 0)
+            {
+                Look(size, writes, miss);
+                return 0;
+            }
         }
         Look(access.Span, access.Writes, apart);
-        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, Slot(access));
+        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, SlotOf(access));
         _held = access.Group;
         return access.Offset;
     }
@@ -156,12 +191,13 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         instruction.SegmentPrefix = Register.None;
     }
 
-    private static int Slot(in GroupedAccess access) => ContextLayout.Groups + access.Group * sizeof(ulong);
+    private static int SlotOf(in GroupedAccess access) => ContextLayout.Groups + access.Group * sizeof(ulong);
 
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
     {
         flags.Save();
-        Compute(instruction, withSegment: true);
+        Compute(instruction);
+        AddSegment(instruction, size, miss);
         Look(size, write, miss);
     }
 
@@ -169,25 +205,33 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss, Action move)
     {
         flags.Save();
-        Compute(instruction, withSegment: false);
+        Compute(instruction);
         move();
-        AddSegment(instruction);
+        AddSegment(instruction, size, miss);
         Look(size, write, miss);
     }
 
-    /// <summary>Eight bytes relative to the guest's stack pointer.</summary>
+    /// <summary>What a push takes, relative to the guest's stack pointer.</summary>
     public void CheckStack(int displacement, bool write, Action<int> miss) => CheckAt(HostRegisters.Stack, displacement, write, miss);
 
-    /// <summary>Eight bytes relative to a host register.</summary>
+    /// <summary>As much of the stack, relative to a host register.</summary>
     public void CheckAt(int register, int displacement, bool write, Action<int> miss)
     {
         flags.Save();
-        _held = 0;
-        code.Memory(HostEmitter.LeaOp, HostRegisters.First, register, displacement);
-        Look(8, write, miss);
+        Stack(register, displacement);
+        Look(Slot, write, miss);
     }
 
-    public void MoveStack(int bytes) => code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, HostRegisters.Stack, bytes);
+    public void MoveStack(int bytes) => code.Memory(HostEmitter.LeaOp, HostRegisters.Stack, HostRegisters.Stack, bytes, wide: !Narrow);
+
+    /// <summary>The linear address of an offset in the stack into the first scratch register.</summary>
+    private void Stack(int register, int displacement)
+    {
+        _held = 0;
+        code.Memory(HostEmitter.LeaOp, HostRegisters.First, register, displacement, wide: !Narrow);
+        if (Narrow)
+            code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Context, Registers.SegmentBase(Register.SS), wide: false);
+    }
 
     /// <summary>
     /// Takes the entry's tag from the address: what is left is the offset in the page, or more than a page where the tag is

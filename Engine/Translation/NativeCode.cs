@@ -70,7 +70,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     public void Open(ref Op* op, ulong rip, byte mode)
     {
-        if (mode != CodeMode.Code64)
+        if (mode is not (CodeMode.Code64 or (CodeMode.Code32 | CodeMode.Stack32)))
             return;
         *op = default;
         op->Rip = rip;
@@ -122,7 +122,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         }
         Block* block = (Block*)op - 1;
         _blocks.Translate(block);
-        Statistics?.Name(Block.First(block), _blocks.Instructions(block));
+        Statistics?.Name(_blocks, block);
         op->Execute = &Pass;
         foreach ((int index, int entry, int body) in _blocks.Runs)
         {
@@ -198,5 +198,5 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     }
 
     private bool IsLasting(VcpuContext* c, ulong rip) =>
-        c->State.Cpl == 0 && (c->State.Cr4 & Cr4.SMEP) != 0 && Jumps!.IsLasting(CodeMode.Code64, user: false, rip);
+        c->State.Mode64 && c->State.Cpl == 0 && (c->State.Cr4 & Cr4.SMEP) != 0 && Jumps!.IsLasting(CodeMode.Code64, user: false, rip);
 }

@@ -8,7 +8,7 @@ internal sealed class StackCode(HostEmitter code, MemoryCode memory, RegisterCod
     public static bool Classify(ref GuestInstruction guest)
     {
         ref Instruction instruction = ref guest.Instruction;
-        if (instruction.Code is not (Code.Push_rm64 or Code.Pop_rm64) || instruction.Op0Kind != OpKind.Memory)
+        if (instruction.Code is not (Code.Push_rm64 or Code.Pop_rm64 or Code.Push_rm32 or Code.Pop_rm32) || instruction.Op0Kind != OpKind.Memory)
         {
             if (instruction.Mnemonic != Mnemonic.Xlatb || instruction.MemoryBase is Register.BX)
                 return false;
@@ -24,21 +24,21 @@ internal sealed class StackCode(HostEmitter code, MemoryCode memory, RegisterCod
         switch (instruction.Mnemonic)
         {
             case Mnemonic.Push:
-                memory.Check(instruction, 8, write: false, exit);
+                memory.Check(instruction, memory.Slot, write: false, exit);
                 Keep();
-                memory.CheckStack(-8, write: true, exit);
+                memory.CheckStack(-memory.Slot, write: true, exit);
                 Give();
-                memory.MoveStack(-8);
+                memory.MoveStack(-memory.Slot);
                 break;
             case Mnemonic.Pop:
                 memory.CheckStack(0, write: false, exit);
                 Keep();
                 // An address by the stack pointer counts from its value after the pop (SDM 2B, POP).
                 if (instruction.MemoryBase.GetFullRegister() == Register.RSP)
-                    instruction.MemoryDisplacement64 += 8;
-                memory.Check(instruction, 8, write: true, exit);
+                    instruction.MemoryDisplacement64 += (ulong)memory.Slot;
+                memory.Check(instruction, memory.Slot, write: true, exit);
                 Give();
-                memory.MoveStack(8);
+                memory.MoveStack(memory.Slot);
                 break;
             default:
                 Translate(instruction, exit);
@@ -64,13 +64,13 @@ internal sealed class StackCode(HostEmitter code, MemoryCode memory, RegisterCod
     /// <summary>What lies at the address in the first scratch register waits in the context.</summary>
     private void Keep()
     {
-        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0);
+        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0, wide: !memory.Narrow);
         code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
     }
 
     private void Give()
     {
         code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, ContextLayout.Target);
-        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0, wide: !memory.Narrow);
     }
 }

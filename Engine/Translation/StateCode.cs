@@ -34,7 +34,7 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
                 guest.Kills = GuestInstruction.Status & ~RflagsBits.OF;
                 guest.Stays = true;
                 break;
-            case Mnemonic.Pushfq:
+            case Mnemonic.Pushfq or Mnemonic.Pushfd:
                 guest.Reads = GuestInstruction.Status;
                 break;
             case Mnemonic.Cld or Mnemonic.Std:
@@ -89,7 +89,7 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
                 code.Bytes(0x9e);
                 flags.Written(FlagResult.Arithmetic, guest.Live, Register.None);
                 break;
-            case Mnemonic.Pushfq:
+            case Mnemonic.Pushfq or Mnemonic.Pushfd:
                 PushFlags(exit);
                 break;
             case Mnemonic.Cld:
@@ -154,15 +154,15 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
     private void PushFlags(Action<int> exit)
     {
         const int Others = ~(int)(Rflags.Arithmetic | Rflags.VM | Rflags.RF);
-        memory.CheckStack(-8, write: true, exit);
+        memory.CheckStack(-memory.Slot, write: true, exit);
         flags.Word();
         // mov eax, [rflags]; and eax, imm32; or r11d, eax
         code.Memory(HostEmitter.MovLoad, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Rflags, wide: false);
         code.Bytes(0x25);
         code.Int32(Others);
         code.Bytes(0x41, 0x09, 0xc3);
-        registers.ToMemory(HostRegisters.Second, 8);
-        memory.MoveStack(-8);
+        registers.ToMemory(HostRegisters.Second, memory.Slot);
+        memory.MoveStack(-memory.Slot);
     }
 
     private void Selector(in Instruction instruction, Action<int> exit)

@@ -19,7 +19,9 @@ internal sealed class StringCode(HostEmitter code, MemoryCode memory, FlagCode f
         bool repeats = decoded.HasRepPrefix || decoded.HasRepnePrefix;
         bool compares = Compares(decoded.Mnemonic);
         bool known = Moves(decoded.Mnemonic) || Stores(decoded.Mnemonic) || ((Loads(decoded.Mnemonic) || compares) && !repeats);
-        if (!known || AddressBytes(decoded) == 2)
+        // Of FS and GS only the next element's offset is checked.
+        bool offsets = repeats && decoded.CodeSize == CodeSize.Code32 && Moves(decoded.Mnemonic) && decoded.MemorySegment is Register.FS or Register.GS;
+        if (!known || offsets || AddressBytes(decoded) == 2)
             return true;
         guest.Instruction = decoded;
         guest.Form = Form.String;

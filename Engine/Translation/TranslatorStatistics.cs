@@ -44,13 +44,14 @@ public sealed unsafe class TranslatorStatistics
     }
 
     /// <summary>A block was looked at: its instructions may lead out of host code, or not be translated at all.</summary>
-    internal void Name(Op* first, ReadOnlySpan<GuestInstruction> instructions)
+    internal void Name(BlockTranslator blocks, Block* block)
     {
+        ReadOnlySpan<GuestInstruction> instructions = blocks.Instructions(block);
         for (int i = 0; i < instructions.Length; i++)
         {
             ref readonly GuestInstruction guest = ref instructions[i];
             string why = guest.Form == Form.Interpreted ? "left out" : "translated, but did not go smoothly";
-            _names[(nint)(first + i)] = $"{Name(guest.Instruction)} ({why})";
+            _names[(nint)blocks.Start(i)] = $"{Name(guest.Instruction)} ({why})";
         }
     }
 

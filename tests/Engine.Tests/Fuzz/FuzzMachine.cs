@@ -34,6 +34,11 @@ internal static unsafe class FuzzMachine
     {
         TestMachine machine = new(bitness, CpuLevel.V3, memory: 8 << 20, backend: backend);
         machine.State.Cr4 |= Cr4.OSFXSR;
+        // Segments with bases; in 32-bit code one of them ends in the window.
+        machine.State.Gs.Base = 0x40;
+        machine.State.Fs.Base = 0x3c0;
+        if (bitness == 32)
+            machine.State.Fs.Limit = (uint)Middle + 0x800;
         machine.Memory.TryWrite(new GuestPhysicalAddress(TestMachine.Data), window);
         machine.Memory.TryWrite(new GuestPhysicalAddress(TestMachine.Code), program);
         byte[] patched = machine.Load(a =>

@@ -4,6 +4,7 @@ using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter;
 using Godwit.Engine.Tests.Interpreter;
 using Godwit.Engine.Tests.Translation;
+using Godwit.Engine.Translation;
 
 namespace Godwit.Engine.Tests.Fuzz;
 
@@ -88,6 +89,8 @@ internal sealed unsafe class FuzzRun : IDisposable
             return $"seed {seed} ({bitness}-bit): {ProgramComparison.Locate(Prepare, ProgramComparison.Eager, (long)interpreted.State.RetiredInstructions)}";
         if (ProgramComparison.Difference(interpreted, switching) is { } difference)
             return $"seed {seed} ({bitness}-bit), back ends switched: {difference}";
+        if (((TranslatorBackend)translated.Backend).Blocks.Translated == 0)
+            return $"seed {seed} ({bitness}-bit): nothing was translated";
         if (before != Outside.Of(translated) || !CanariesStand())
             return $"seed {seed} ({bitness}-bit): memory that is not the guest's has changed";
         return null;

@@ -172,6 +172,8 @@ internal sealed class RandomIntegers
             displacement &= -16;
         instruction.MemoryDisplacement64 = (ulong)displacement;
         instruction.MemoryDisplSize = _wide ? 8 : 4;
+        if (_random.Next(12) == 0)
+            instruction.SegmentPrefix = _random.Next(2) == 0 ? Register.FS : Register.GS;
         if (_random.Next(4) != 0)
             return;
         // An index that was just cut to fit.

@@ -3,11 +3,12 @@ using Godwit.Engine.Machine;
 using Godwit.Linux.Tests.Facts;
 using Godwit.Linux.Tests.Guests;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Godwit.Linux.Tests;
 
 /// <summary>--clock icount: the same run ends in the same state.</summary>
-public sealed class DeterminismTests
+public sealed class DeterminismTests(ITestOutputHelper output)
 {
     [LinuxFact]
     public async Task BootsEndInTheSameStateOnEitherBackEnd()
@@ -25,6 +26,29 @@ public sealed class DeterminismTests
             await using GuestSession guest = await BootedLinux.BootAsync(images, "godwit.workload=2,200,200,3 godwit.poweroff", backend);
             return await EndAsync(guest);
         }
+    }
+
+    [LinuxFact]
+    public async Task ABootThatSwitchesBackEndsAHundredTimesEndsInTheSameState()
+    {
+        const int Switches = 100;
+        LinuxGuest images = await BootedLinux.ImagesAsync();
+        int seed = Random.Shared.Next();
+        output.WriteLine($"seed {seed}");
+        Ending plain;
+        await using (GuestSession guest = await BootedLinux.BootAsync(images, "godwit.poweroff"))
+            plain = await EndAsync(guest);
+        Random random = new(seed);
+        SortedSet<ulong> points = [];
+        while (points.Count < Switches)
+            points.Add((ulong)random.NextInt64(1, (long)plain.Instructions));
+
+        SwitchingBackend? backend = null;
+        await using GuestSession switching = await BootedLinux.BootAsync(images, "godwit.poweroff", vcpu => backend = new SwitchingBackend(vcpu, [.. points]));
+        Ending switched = await EndAsync(switching);
+
+        Assert.Equal(plain, switched);
+        Assert.Equal(Switches, backend!.Switches);
     }
 
     [LinuxFact]

@@ -1,5 +1,6 @@
 using System.Text;
 using Godwit.Cli.Guest;
+using Godwit.Engine.Cpu;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Paravirt.Workload;
 using Godwit.Engine.Snapshot;
@@ -53,6 +54,13 @@ internal sealed class BootedLinux
     {
         BootImages images = new(await File.ReadAllBytesAsync(guest.KernelPath), await File.ReadAllBytesAsync(guest.InitrdPath));
         return await GuestSession.BootAsync(Spec(guest, images, words), images, backend);
+    }
+
+    /// <summary>The same on a back end of the caller's making.</summary>
+    public static async Task<GuestSession> BootAsync(LinuxGuest guest, string words, Func<Vcpu, IVcpuBackend> backend)
+    {
+        BootImages images = new(await File.ReadAllBytesAsync(guest.KernelPath), await File.ReadAllBytesAsync(guest.InitrdPath));
+        return await GuestSession.BootAsync(Spec(guest, images, words), images, new MachineActor("linux", null, backend));
     }
 
     private static MachineSpec Spec(LinuxGuest guest, BootImages images, string words) => MachineSpecs.Create(

@@ -34,9 +34,12 @@ internal sealed partial class GuestSession : IAsyncDisposable
     public long Offset => _offset;
 
     /// <summary>Boots images; the console is read from its first byte.</summary>
-    public static async Task<GuestSession> BootAsync(MachineSpec spec, BootImages images, BackendKind? backend = null)
+    public static Task<GuestSession> BootAsync(MachineSpec spec, BootImages images, BackendKind? backend = null) =>
+        BootAsync(spec, images, new MachineActor("linux", backend: backend));
+
+    /// <summary>The same on an empty machine.</summary>
+    public static async Task<GuestSession> BootAsync(MachineSpec spec, BootImages images, MachineActor machine)
     {
-        MachineActor machine = new("linux", backend: backend);
         await machine.CreateAsync(spec, images, default);
         return new GuestSession(machine, 0);
     }

@@ -25,6 +25,10 @@ public sealed record IncomingRequest
     /// <summary>vCPUs that it keeps busy at the source, so that the target counts with it from now on.</summary>
     [Id(5)]
     public double Load { get; init; }
+
+    /// <summary>What the source understands.</summary>
+    [Id(6)]
+    public ProtocolRange Protocol { get; init; } = ProtocolRange.First;
 }
 
 /// <summary>Where to send it.</summary>

@@ -38,6 +38,7 @@ internal static class SiloCommand
         var detection = new Option<double>("--failure-detection") { Description = "Seconds until a silo that died is known to be dead, about", HelpName = "S", DefaultValueFactory = _ => 5 };
         var drain = new Option<double>("--drain-timeout") { Description = "Seconds that moving the guests to other silos may take when this one is told to stop; 0: stop them at once", HelpName = "S", DefaultValueFactory = _ => 60 };
         var backend = new Option<BackendKind>("--backend") { Description = "What executes guest code", HelpName = "interpreter|translator", DefaultValueFactory = _ => Backends.Default };
+        var protocol = new Option<int>("--protocol") { Description = "Protocol version to speak, for tests of silos of unlike versions", Hidden = true, DefaultValueFactory = _ => ProtocolRange.OfThisBuild.Current };
         var log = new Option<LogLevel>("--log") { Description = "What to log to standard error", DefaultValueFactory = _ => LogLevel.Warning };
         foreach (var port in new[] { siloPort, gatewayPort, dataPort })
         {
@@ -59,7 +60,7 @@ internal static class SiloCommand
               godwit silo --store 10.0.0.5:6379 --name c
               godwit silo --drain-timeout 300
             """)
-        { store, storePassword, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, margin, checkpoints, detection, drain, backend, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, storePassword, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, margin, checkpoints, detection, drain, backend, protocol, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
@@ -86,6 +87,7 @@ internal static class SiloCommand
                     CheckpointFolder = Path.GetFullPath(parsed.GetValue(checkpoints) ?? folder.CheckpointPath),
                     FailureDetection = TimeSpan.FromSeconds(parsed.GetValue(detection)),
                     DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(drain)),
+                    Protocol = new ProtocolRange(parsed.GetValue(protocol), parsed.GetValue(protocol) - 1),
                     LogLevel = parsed.GetValue(log),
                 },
                 (vm, spec) => machines(vm, spec, parsed.GetValue(backend)),
@@ -103,6 +105,7 @@ internal static class SiloCommand
         {
             await using var app = await SiloHost.BuildAsync(settings, machines);
             await JoinCheck.RequireAsync(app.Services, settings.Guard, cancellation);
+            await ProtocolCheck.RequireAsync(app.Services, cancellation);
             try
             {
                 var start = app.StartAsync(cancellation);

@@ -183,6 +183,11 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
             throw new ClusterException(ClusterError.Unavailable, $"Silo {_silo.Name} is {(_closing.IsCancellationRequested ? "shutting down" : "still starting")}.");
         }
 
+        if (!request.Protocol.FitsWith(_silo.Protocol))
+        {
+            throw new ClusterException(ClusterError.Unavailable, $"Silo {_silo.Name} understands protocol {_silo.Protocol} and silo {request.SourceName} {request.Protocol}: VM \"{request.Vm}\" cannot move between them.");
+        }
+
         return PrepareAsync();
 
         async Task<IncomingTicket> PrepareAsync()

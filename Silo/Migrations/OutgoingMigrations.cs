@@ -68,6 +68,7 @@ internal sealed partial class OutgoingMigrations : IDisposable
             SourceName = _silo.Name,
             Definition = vm.Definition,
             Load = vm.Load,
+            Protocol = _silo.Protocol,
         });
         var ticket = new MigrationTicket
         {

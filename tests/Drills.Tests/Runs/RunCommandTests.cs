@@ -109,6 +109,7 @@ public sealed class RunCommandTests : IDisposable
     [InlineData(1, "vCPUs", "--cpus", "0")]
     [InlineData(2, "--cpus", "--cpus", "many")]
     [InlineData(2, "--backend kvm", "--backend", "kvm")]
+    [InlineData(2, "--cpu x86-64-v4: write one of x86-64-v1, x86-64-v2, x86-64-v3", "--cpu", "x86-64-v4")]
     [InlineData(2, "--clock sun", "--clock", "sun")]
     [InlineData(2, "--initrd without --kernel", "--initrd", "x")]
     [InlineData(2, "\"--frobnicate\" is not understood", "--frobnicate")]

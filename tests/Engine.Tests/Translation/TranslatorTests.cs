@@ -164,7 +164,8 @@ public sealed unsafe class TranslatorTests(ITestOutputHelper output)
     private static TestMachine Prepared(int seed, Func<Vcpu, IVcpuBackend> backend)
     {
         TestMachine machine = new(64, backend: backend, services: new EveryVectorFeature());
-        machine.State.Cr4 |= Cr4.OSFXSR;
+        machine.State.Cr4 |= Cr4.OSFXSR | Cr4.OSXSAVE;
+        machine.State.Xcr0 = Xcr0.X87 | Xcr0.Sse | Xcr0.Avx;
         byte[] window = new byte[RandomProgram.WindowBytes];
         new Random(seed).NextBytes(window);
         Assert.True(machine.Memory.TryWrite(new GuestPhysicalAddress(RandomProgram.Window), window));

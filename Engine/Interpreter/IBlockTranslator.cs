@@ -15,6 +15,9 @@ internal unsafe interface IBlockTranslator
     /// <summary>Where blocks are found by RIP; set before anything is decoded.</summary>
     JumpCache? Jumps { set; }
 
+    /// <summary>Finds blocks that the jump cache does not know any more; set before anything is decoded.</summary>
+    BlockFinder? Blocks { set; }
+
     /// <summary>Puts the counting op at the start of a block where the block may be translated, and moves past it.</summary>
     void Open(ref Op* op, ulong rip, byte mode);
 
@@ -36,3 +39,6 @@ internal unsafe interface IBlockTranslator
     /// <summary>Every block is being dropped, and with them what was made of them.</summary>
     void Clear();
 }
+
+/// <summary>The block at a RIP, in the mode and with the rights of now, where it is there without a fault and needs no decoding; else null.</summary>
+internal unsafe delegate Block* BlockFinder(ulong rip);

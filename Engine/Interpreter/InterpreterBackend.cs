@@ -51,7 +51,10 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         AddressSpaces spaces = new();
         _jumps = new JumpCache(spaces, translator);
         if (translator != null)
+        {
             translator.Jumps = _jumps;
+            translator.Blocks = FindDecoded;
+        }
         _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes) { Translator = translator };
         _code = new CodeTranslations(vcpu, spaces);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);
@@ -148,7 +151,8 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             }
             // It holds for one instruction (SDM 3A, 2.3).
             c->State.Rflags &= ~Rflags.RF;
-            bool alone = debugged || c->State.InterruptShadow;
+            // With nothing to hold back, whatever runs next ends the shadow.
+            bool alone = debugged || (c->State.InterruptShadow && EventIsThere());
             Block* block = Find(last);
             if (block != null)
                 last = alone ? RunAlone(block) : Execute(block);
@@ -168,6 +172,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         Op* op = Block.Enter(c, block);
         if (op == null)
             return null;
+        c->State.InterruptShadow = false;
         Op* last;
         do
         {
@@ -189,6 +194,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     {
         Op* op = Block.First(block);
         Op* last = null;
+        _c->State.InterruptShadow = false;
         while (_c->Budget > 0 && op != null && (op->Flags & (byte)OpFlags.Internal) == 0 && !BlockCache.IsStale(op))
             op = Step(op, out last);
         return last;
@@ -328,6 +334,24 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         return block;
     }
 
+    /// <summary>A block of 64-bit code that only the jump cache has lost; null: the dispatcher has to look.</summary>
+    private Block* FindDecoded(ulong rip)
+    {
+        if (!Paging.IsCanonical(rip))
+            return null;
+        if (!_code.Translate(rip, _user, out ulong physical, out bool global))
+        {
+            // The dispatcher meets it again, at the right instruction.
+            _c->Fault = new Fault { Vector = Fault.None };
+            return null;
+        }
+        Block* block = _blocks.Find(rip, physical, CodeMode.Code64);
+        if (block == null || block->SecondPage != Block.OnePage)
+            return null;
+        _jumps.Add(_c, block, _user, global);
+        return block;
+    }
+
     /// <summary>Whether the second page of a block that crosses pages is still the one that it was decoded from.</summary>
     private bool SecondPageHolds(Block* block, ulong linear, ref bool global)
     {
@@ -387,11 +411,12 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool EventWaits()
+    private bool EventWaits() => !_c->State.InterruptShadow && EventIsThere();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool EventIsThere()
     {
         ref CpuState state = ref _c->State;
-        if (state.InterruptShadow)
-            return false;
         return (state.NmiPending && !state.NmiBlocked) || ((state.Rflags & Rflags.IF) != 0 && _vcpu.Interrupts.HasInterrupt);
     }
 

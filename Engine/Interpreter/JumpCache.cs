@@ -12,7 +12,7 @@ namespace Godwit.Engine.Interpreter;
 internal sealed unsafe class JumpCache(AddressSpaces spaces, IBlockTranslator? translator) : IDisposable
 {
     /// <summary>Entries of a table; each is a RIP and, 8 bytes on, its translation. The blocks lie in a row behind the entries.</summary>
-    public const int Entries = 4096;
+    public const int Entries = 16384;
 
     private readonly Table[] _tables = new Table[(1 + AddressSpaces.Count) * CodeMode.Count];
 
@@ -143,7 +143,12 @@ internal sealed unsafe class JumpCache(AddressSpaces spaces, IBlockTranslator? t
     }
 
     /// <summary>A RIP that belongs to another entry, and is therefore never found in this one.</summary>
-    private static ulong None(int index) => (ulong)index ^ 1;
+    private static ulong None(int index)
+    {
+        // Index's inverse, for the neighbour.
+        ulong other = (ulong)index ^ 1;
+        return other ^ (other >> 12);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Index(ulong rip) => (int)((rip ^ (rip >> 12)) & (Entries - 1));

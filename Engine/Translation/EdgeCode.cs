@@ -136,19 +136,24 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
             code.Jump(_leaveWithLink);
             int table = 0;
             if (crosses)
-            {
-                table = code.Offset;
-                int entry = JumpCache.Offset(target);
-                code.Constant(HostRegisters.First, target);
-                code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
-                code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, entry);
-                code.JumpIf(HostEmitter.IfNotEqual, _go);
-                code.JumpTo(HostRegisters.Second, entry + 8);
-            }
+                table = WriteTable(target);
             code.PatchDisplacement(jump, stub);
             links.Add(source, jump, stub, table, polls);
         }
         _jumps.Clear();
+    }
+
+    /// <summary>Writes code that goes to a target by the jump cache; returns where it lies.</summary>
+    public int WriteTable(ulong target)
+    {
+        int table = code.Offset;
+        int entry = JumpCache.Offset(target);
+        code.Constant(HostRegisters.First, target);
+        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
+        code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, entry);
+        code.JumpIf(HostEmitter.IfNotEqual, _go);
+        code.JumpTo(HostRegisters.Second, entry + 8);
+        return table;
     }
 
     /// <summary>ADD or SUB of a constant and the budget.</summary>

@@ -28,30 +28,40 @@ internal sealed unsafe class Links(HostEmitter code)
         _links[Count++] = new Link { Source = source, Jump = jump, Stub = stub, Table = table, Polls = polls };
     }
 
-    /// <summary>A link was asked for, and its target has a translation.</summary>
+    /// <summary>
+    /// A link was asked for, and its target has a translation. False: the jump may lead there by the jump cache only, and
+    /// has no code that does: <see cref="Detour"/>.
+    /// </summary>
     /// <param name="number">The link.</param>
     /// <param name="target">The block that is there now.</param>
     /// <param name="lasting">The target is found by its RIP as long as the jump cache is not flushed as a whole.</param>
-    public void Connect(int number, Block* target, bool lasting)
+    public bool Connect(int number, Block* target, bool lasting)
     {
         ref Link link = ref _links[number];
-        if (link.Target != null || target->SecondPage != Block.OnePage)
-            return;
-        if (link.Table != 0)
+        if (link.Target != null)
+            return true;
+        // A block that crosses pages stands on two translations, even where the jump does not leave its page.
+        bool near = link.Table == 0 && target->SecondPage == Block.OnePage && (link.Source->Physical ^ target->Physical) >> 12 == 0;
+        if (!near && !lasting)
         {
-            if (!lasting)
-            {
-                code.PatchDisplacement(link.Jump, link.Table);
-                return;
-            }
+            if (link.Table == 0)
+                return false;
+            code.PatchDisplacement(link.Jump, link.Table);
+            return true;
         }
-        else if ((link.Source->Physical ^ target->Physical) >> 12 != 0)
-            return;
         link.Target = target;
-        Dictionary<nint, int> incoming = link.Table != 0 ? _far : _near;
+        Dictionary<nint, int> incoming = near ? _near : _far;
         link.Next = incoming.GetValueOrDefault((nint)target);
         incoming[(nint)target] = number;
         code.PatchDisplacement(link.Jump, (int)target->Native + (link.Polls ? 0 : EdgeCode.PollBytes));
+        return true;
+    }
+
+    /// <summary>Leads a link by the jump cache from now on.</summary>
+    public void Detour(int number, int table)
+    {
+        _links[number].Table = table;
+        code.PatchDisplacement(_links[number].Jump, table);
     }
 
     /// <summary>A block is gone: what leads to it leads to the stubs again.</summary>

@@ -60,6 +60,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     /// <summary>The jump cache that links beyond a page depend on.</summary>
     public JumpCache? Jumps { get; set; }
 
+    /// <summary>Finds what the jump cache has lost.</summary>
+    public BlockFinder? Blocks { get; set; }
+
     /// <summary>Blocks translated, and blocks given up, since the start.</summary>
     public long Translated { get; private set; }
 
@@ -187,12 +190,15 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         ulong rip = c->State.Rip;
         Block* block = JumpCache.Find(c, rip);
         if (block == null || block->Instructions == Block.Stale)
+            block = Blocks!(rip);
+        if (block == null)
             return null;
         if (block->Native != 0)
         {
             JumpCache.Translated(c, rip, Entry(block));
-            if (c->NativeLink != 0)
-                _links.Connect((int)c->NativeLink, block, IsLasting(c, rip));
+            int link = (int)c->NativeLink;
+            if (link != 0 && !_links.Connect(link, block, IsLasting(c, rip)) && _code.Room > BlockTranslator.MostBytes)
+                _links.Detour(link, _edges.WriteTable(rip));
         }
         return Block.Enter(c, block);
     }

@@ -70,13 +70,25 @@ public sealed unsafe class TranslatorStatistics
         Native += (long)(_left - _entered);
         if (next == null)
         {
-            _cut = "a branch that is not linked";
+            _cut = Unlinked(c);
             return;
         }
         Op* at = next;
         if ((at->Flags & (byte)(OpFlags.Internal | OpFlags.Branch)) == (byte)OpFlags.Internal)
             at++;
         _cut = (at->Flags & (byte)OpFlags.Internal) != 0 ? "the end of a block" : _names.GetValueOrDefault((nint)at, "a branch to a block that is not hot");
+    }
+
+    /// <summary>Why a branch to RIP leads out.</summary>
+    private string Unlinked(VcpuContext* c)
+    {
+        if (c->ExitRequest != 0 || c->Budget < 0)
+            return "the end of a slice";
+        Block* block = JumpCache.Find(c, c->State.Rip);
+        if (block == null)
+            return "a branch to a block that is not known by RIP";
+        string to = block->Native != 0 ? "a translated block" : $"a block that begins with {_names.GetValueOrDefault((nint)Block.First(block), "what is not hot")}";
+        return $"a branch {(c->NativeLink != 0 ? "that is not linked " : "")}to {to}{(block->SecondPage != Block.OnePage ? " that crosses pages" : "")}";
     }
 
     private static string Name(in Instruction instruction)

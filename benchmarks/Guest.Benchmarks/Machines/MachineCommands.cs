@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Godwit.Cli.Guest;
+using Godwit.Engine.Machine;
 
 namespace Godwit.Guest.Benchmarks.Machines;
 
@@ -30,7 +31,8 @@ internal static class MachineCommands
     private static string[] GodwitArguments(MachineKind kind, Workshop workshop, string words) =>
     [
         "--kernel", workshop.Kernel, "--initrd", workshop.Initrd, "--append", $"{LinuxGuest.CommandLine} {words}", "--memory", $"{Memory}M",
-        "--backend", kind == MachineKind.Translator ? "translator" : "interpreter",
+        // The most that the guest can have, as QEMU's `max` is.
+        "--cpu", CpuLevels.Name(CpuLevels.Highest), "--backend", kind == MachineKind.Translator ? "translator" : "interpreter",
     ];
 
     private static string[] QemuArguments(Workshop workshop, string words) =>

@@ -337,7 +337,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <summary>A block of 64-bit code that only the jump cache has lost; null: the dispatcher has to look.</summary>
     private Block* FindDecoded(ulong rip)
     {
-        if (!Paging.IsCanonical(rip))
+        if (_mode != CodeMode.Code64 || !Paging.IsCanonical(rip))
             return null;
         if (!_code.Translate(rip, _user, out ulong physical, out bool global))
         {

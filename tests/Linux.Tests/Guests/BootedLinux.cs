@@ -76,6 +76,7 @@ internal sealed class BootedLinux
                     ExtraFiles =
                     [
                         new InitramfsFile("bin/workload", WorkloadProgram.Build(), Executable: true),
+                        new InitramfsFile(NarrowProgram.Path, NarrowProgram.Build(), Executable: true),
                         new InitramfsFile("root/arithmetic.sh", Encoding.ASCII.GetBytes(ArithmeticScript.Text), Executable: false),
                     ],
                 },

@@ -16,7 +16,7 @@ public sealed unsafe class IntegerDifferentialTests(ITestOutputHelper output)
 {
     private const ulong Compared = Rflags.Arithmetic | Rflags.DF | Rflags.IF | Rflags.IOPL | Rflags.NT | Rflags.ID | Rflags.AC;
 
-    private static Row[] Rows =>
+    internal static Row[] Rows =>
     [
         .. Arithmetic.Rows, .. Logic.Rows, .. Shift.Rows, .. MulDiv.Rows, .. BitTest.Rows, .. Move.Rows, .. FlagMoves.Rows,
         .. Control.Rows, .. Stack.Rows, .. Strings.Rows, .. Exchange.Rows,

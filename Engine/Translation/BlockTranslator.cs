@@ -26,6 +26,7 @@ internal sealed unsafe class BlockTranslator
     private readonly VectorCode _vectorCode;
     private readonly EdgeCode _edges;
     private readonly Families _families;
+    private readonly LoopCode _loops;
     private readonly FeatureGate _features;
     private readonly AccessGroups _groups = new();
     private readonly List<(int Displacement, int Instruction, (FlagImage, bool) Flags)> _apart = [];
@@ -46,6 +47,7 @@ internal sealed unsafe class BlockTranslator
         _memory = new MemoryCode(code, _flags);
         _vectorCode = new VectorCode(code, _memory, _flags);
         _families = new Families(code, _memory, _flags);
+        _loops = new LoopCode(code, _flags, edges);
         _features = new FeatureGate(vcpu.Services);
         _exit = Exit;
         _exitApart = displacement => _apart.Add((displacement, _current, _flags.State));
@@ -288,6 +290,9 @@ internal sealed unsafe class BlockTranslator
             case Form.ConditionalJump:
                 _edges.FollowIf((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op->Immediate, op->Rip);
                 _edges.Follow(op->NextRip, op->Rip);
+                break;
+            case Form.Loop:
+                _loops.Emit(instruction, op->Immediate, op->NextRip);
                 break;
             case Form.Call:
                 PushReturn(op);

@@ -26,6 +26,9 @@ internal enum Form
     IndirectCall,
     Return,
 
+    /// <summary>LOOP and JRCXZ: <see cref="LoopCode"/>.</summary>
+    Loop,
+
     /// <summary>DIV and IDIV: <see cref="DivisionCode"/>.</summary>
     Division,
 
@@ -265,6 +268,8 @@ internal struct GuestInstruction
                     Form = Form.Return;
                 break;
             default:
+                if (LoopCode.Classify(ref this))
+                    break;
                 if (Instruction.FlowControl == FlowControl.ConditionalBranch)
                     Form = Instruction.IsJccShortOrNear && Instruction.Op0Kind is OpKind.NearBranch64 or OpKind.NearBranch32 ? Form.ConditionalJump : Form.Interpreted;
                 else if (IsMoveOnCondition(Instruction.Mnemonic))

@@ -33,6 +33,7 @@ public static class DrillCommand
         options.AddTo(command);
         command.Subcommands.Add(EvacuateDrill.Create());
         command.Subcommands.Add(RollingDrill.Create());
+        command.Subcommands.Add(IdleDrill.Create());
         command.SetAction(async (parsed, cancellation) =>
         {
             string which = DrillOptions.OneOf("--guest", parsed.GetValue(guest)!, ["linux", "builtin"]);

@@ -53,7 +53,7 @@ internal sealed class BuiltinGuestKernel : SelfCheckingProgram
         EmitStart();
         EmitParameters();
         EmitDetect();
-        _interrupts.EmitEnable(ReadClock);
+        _interrupts.EmitEnable(ReadClock, _parameters.PeriodMilliseconds);
         EmitFillFreePages();
         EmitSubscribe();
         EmitProgram();

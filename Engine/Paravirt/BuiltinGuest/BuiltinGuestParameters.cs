@@ -25,6 +25,9 @@ public sealed record BuiltinGuestParameters
     /// <summary>Guest milliseconds between lines.</summary>
     public int IntervalMilliseconds { get; init; } = 100;
 
+    /// <summary>Milliseconds between two ticks of its timer: how long it may be halted while it has nothing to do.</summary>
+    public int PeriodMilliseconds { get; init; } = 1;
+
     /// <summary>Lines after which the guest ends by the debug-exit port: 0 where every check held, else 1. 0: never.</summary>
     public int Ticks { get; init; }
 
@@ -50,9 +53,10 @@ public sealed record BuiltinGuestParameters
                 "cooperate" => parameters with { Cooperate = Switch(part, value) },
                 "free" => parameters with { FreePages = value switch { "half" => null, "none" => 0, _ => Pages(part, value) } },
                 "interval" => parameters with { IntervalMilliseconds = Number(part, value, 1, 3_600_000) },
+                "period" => parameters with { PeriodMilliseconds = Number(part, value, 1, 1000) },
                 "ticks" => parameters with { Ticks = Number(part, value, 0, int.MaxValue) },
                 "corrupt" => parameters with { CorruptTick = Number(part, value, 0, int.MaxValue) },
-                _ => throw new MachineException($"the built-in guest has no parameter '{name}'; it has working-set, rate, verify, cooperate, free, interval, ticks and corrupt"),
+                _ => throw new MachineException($"the built-in guest has no parameter '{name}'; it has working-set, rate, verify, cooperate, free, interval, period, ticks and corrupt"),
             };
         }
         return parameters;

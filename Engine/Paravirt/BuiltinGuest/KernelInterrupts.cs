@@ -26,7 +26,6 @@ internal sealed class KernelInterrupts(Assembler c, VariableArea data)
     private const int ApicFeature = 9;
     private const uint ApicBaseEnable = 1 << 11;
     private const int CalibrationNanoseconds = 2_000_000;
-    private const int PeriodNanoseconds = 1_000_000;
 
     private readonly Label[] _exceptions = new Label[Exceptions];
     private readonly Variable _vector = data.Quadword(), _error = data.Quadword(), _rip = data.Quadword(), _cr2 = data.Quadword();
@@ -39,7 +38,8 @@ internal sealed class KernelInterrupts(Assembler c, VariableArea data)
     public Variable MigrationCount { get; } = data.Quadword();
 
     /// <summary>Emits the start of the APIC and its timer, measured against the clock; interrupts are on afterwards.</summary>
-    public void EmitEnable(Label readClock)
+    /// <param name="periodMilliseconds">Between two ticks of the timer; 1 to 1000.</param>
+    public void EmitEnable(Label readClock, int periodMilliseconds)
     {
         Label absent = c.CreateLabel(), wait = c.CreateLabel();
         c.mov(eax, 1);
@@ -70,7 +70,7 @@ internal sealed class KernelInterrupts(Assembler c, VariableArea data)
         c.not(eax);
         c.test(eax, eax);
         c.je(absent);
-        c.mov(edx, PeriodNanoseconds);
+        c.mov(edx, periodMilliseconds * 1_000_000);
         c.mul(rdx);
         c.div(rcx);
         c.inc(rax);

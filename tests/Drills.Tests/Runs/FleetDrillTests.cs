@@ -43,6 +43,20 @@ public sealed class FleetDrillTests
     }
 
     [Theory]
+    [InlineData(0)]
+    [InlineData(1, "--inject", "busy-guests")]
+    public async Task IdleGuestsCostLittleAndBusyOnesAreSeen(int exitCode, params string[] fault)
+    {
+        using TemporaryFolder folder = new();
+
+        Finished drill = await GodwitProcess.RunAsync(["drill", "idle", "--guests", "5", "--seconds", "2", "--memory", "16M", "--report", folder["report"], .. fault]);
+
+        Assert.True(drill.ExitCode == exitCode, drill.Output + drill.Errors);
+        Assert.Contains($"{(exitCode == 0 ? "ok  " : "FAIL")}  an idle guest costs little CPU: ", drill.Output, StringComparison.Ordinal);
+        Assert.InRange(Report(folder).GetProperty("figures").GetProperty("RAM that a guest has touched, MiB").GetDouble(), 0.5, 16);
+    }
+
+    [Theory]
     [InlineData("evacuate", "stuck-guest", "silo A was drained")]
     [InlineData("rolling", "killed-silo", "3 guests: not lost")]
     public async Task PlantedFaultFailsTheCheckThatIsThereForIt(string which, string fault, string check)

@@ -1,0 +1,123 @@
+using System.CommandLine;
+using System.Globalization;
+using Godwit.Client;
+using Godwit.Grains.Interfaces;
+using Godwit.Grains.Interfaces.Vms;
+
+namespace Godwit.Cli.Drill.Fleet;
+
+/// <summary><c>godwit drill idle</c>: what guests cost that do nothing, beside the RAM that they have touched.</summary>
+internal sealed class IdleDrill(DrillSession session, int count, int seconds, long memoryBytes)
+{
+    private const string BusyGuests = "busy-guests";
+    private const int StartedAtOnce = 4;
+
+    /// <summary>An idle guest may cost this much of a core, and this much memory beside its RAM.</summary>
+    private const double MostCpuPercent = 1;
+    private const double MostMebibytes = 4;
+
+    private static readonly TimeSpan s_startLimit = TimeSpan.FromMinutes(3);
+
+    public static Command Create()
+    {
+        Option<int> guests = new("--guests") { Description = "How many guests", DefaultValueFactory = _ => 100 };
+        Option<int> seconds = new("--seconds") { Description = "How long to measure", DefaultValueFactory = _ => 20 };
+        Option<string> memory = new("--memory") { Description = "RAM of each guest", DefaultValueFactory = _ => "64M" };
+        DrillOptions options = new("idle", BusyGuests);
+        Command command = new("idle", """
+            Start one silo and many guests on it that do nothing but wake ten times a second and write a line every ten seconds;
+            measure what they cost: the silo's memory beside the RAM that the guests have touched, its threads, CPU and wake-ups.
+
+            Examples:
+              godwit drill idle
+              godwit drill idle --guests 20 --seconds 60 --backend interpreter
+            """)
+        { guests, seconds, memory };
+        options.AddTo(command);
+        command.SetAction(async (parsed, cancellation) => await new IdleDrill(
+            options.Read(parsed),
+            DrillOptions.Between("--guests", parsed.GetValue(guests), 1, 1000),
+            DrillOptions.Between("--seconds", parsed.GetValue(seconds), 1, 3600),
+            MemorySize.TryParse(parsed.GetValue(memory)!, out long bytes) ? bytes : throw new UsageException($"--memory {parsed.GetValue(memory)}: write a size such as 64M")).RunAsync(cancellation).ConfigureAwait(false));
+        return command;
+    }
+
+    private async Task<int> RunAsync(CancellationToken cancellation)
+    {
+        session.PrepareReport();
+        string vcpus = Math.Max(count, 1).ToString(CultureInfo.InvariantCulture);
+        string memory = (count * memoryBytes).ToString(CultureInfo.InvariantCulture);
+        DrillCluster cluster = await session.StartClusterAsync(1, cancellation, "--memory", memory, "--vcpus", vcpus).ConfigureAwait(false);
+        await using (cluster.ConfigureAwait(false))
+        {
+            DrillProcess silo = cluster.Silos[0].Process;
+            ProcessUse empty = ProcessUse.Of(silo.Id);
+            session.Output.Say($"starting {count} guests");
+            List<Vm> guests = [];
+            foreach (int[] batch in Enumerable.Range(0, count).Chunk(StartedAtOnce))
+                guests.AddRange(await Task.WhenAll(batch.Select(number => StartAsync(cluster.Client, number, cancellation))).ConfigureAwait(false));
+            long[] first = await WaitForFirstLinesAsync(guests, cancellation).ConfigureAwait(false);
+            session.Output.Say($"measuring for {seconds} s");
+            ProcessUse before = ProcessUse.Of(silo.Id);
+            using (PeriodicTimer window = new(TimeSpan.FromSeconds(seconds)))
+                await window.WaitForNextTickAsync(cancellation).ConfigureAwait(false);
+            ProcessUse after = ProcessUse.Of(silo.Id);
+            VmInfo[] infos = await ShowAsync(guests, cancellation).ConfigureAwait(false);
+            Report(empty, before, after, infos.Sum(info => info.Figures?.ResidentBytes ?? 0));
+            int going = infos.Zip(first).Count(pair => pair.First.State == VmState.Running && pair.First.Figures is { } figures && (long)figures.GuestNanoseconds > pair.Second);
+            session.Check($"{count} guests go on", going == count, $"{going} of them");
+        }
+        return await session.FinishAsync(cancellation).ConfigureAwait(false);
+    }
+
+    private void Report(ProcessUse empty, ProcessUse before, ProcessUse after, long touched)
+    {
+        const double mebibyte = 1 << 20;
+        double cpu = (after.Cpu - before.Cpu).TotalSeconds / seconds * 100 / count;
+        double beside = (after.PrivateBytes + after.SharedBytes - empty.PrivateBytes - empty.SharedBytes - touched) / mebibyte / count;
+        session.Figure("silo without guests, MiB", (empty.PrivateBytes + empty.SharedBytes) / mebibyte);
+        session.Figure("RAM that a guest has touched, MiB", touched / mebibyte / count);
+        session.Figure("memory beside it, MiB a guest", beside);
+        session.Figure("of that anonymous, MiB a guest", (after.PrivateBytes - empty.PrivateBytes) / mebibyte / count);
+        session.Figure("threads a guest", (double)(after.Threads - empty.Threads) / count);
+        session.Figure("CPU, % of a core a guest", cpu);
+        session.Figure("CPU of the silo, % of a core", cpu * count);
+        session.Figure("wake-ups a second and guest", (double)(after.Switches - before.Switches) / seconds / count);
+        session.Check("an idle guest costs little CPU", cpu <= MostCpuPercent, string.Create(CultureInfo.InvariantCulture, $"{cpu:0.000} % of a core, at most {MostCpuPercent} % is little"));
+        session.Check("an idle guest costs little memory beside its RAM", beside <= MostMebibytes, string.Create(CultureInfo.InvariantCulture, $"{beside:0.00} MiB, at most {MostMebibytes} MiB is little"));
+    }
+
+    private async Task<Vm> StartAsync(GodwitClient client, int number, CancellationToken cancellation)
+    {
+        Vm vm = client.Vm(string.Create(CultureInfo.InvariantCulture, $"idle-{number + 1}"));
+        string work = session.Inject == BusyGuests ? "rate=20000 verify=20000 period=1" : "rate=0 verify=0 period=100";
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = memoryBytes, Boot = VmBoot.Builtin, CommandLine = $"working-set=1M {work} free=none interval=10000" }, cancellation).ConfigureAwait(false);
+        await vm.StartAsync(cancellation: cancellation).ConfigureAwait(false);
+        return vm;
+    }
+
+    /// <summary>Waits until every guest has written something: it has booted. Returns the guests' times then.</summary>
+    private static async Task<long[]> WaitForFirstLinesAsync(IReadOnlyList<Vm> guests, CancellationToken cancellation)
+    {
+        using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        limit.CancelAfter(s_startLimit);
+        using PeriodicTimer look = new(TimeSpan.FromSeconds(1));
+        try
+        {
+            while (true)
+            {
+                VmInfo[] infos = await ShowAsync(guests, limit.Token).ConfigureAwait(false);
+                if (infos.All(info => info.Figures is { ConsoleEnd: > 0 }))
+                    return [.. infos.Select(info => (long)info.Figures!.GuestNanoseconds)];
+                await look.WaitForNextTickAsync(limit.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new DrillException($"not every guest had booted within {s_startLimit.TotalMinutes:0} minutes");
+        }
+    }
+
+    private static Task<VmInfo[]> ShowAsync(IReadOnlyList<Vm> guests, CancellationToken cancellation) =>
+        Task.WhenAll(guests.Select(guest => guest.ShowAsync(cancellation)));
+}

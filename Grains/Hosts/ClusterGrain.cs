@@ -26,7 +26,7 @@ public sealed class ClusterGrain : Grain, IClusterGrain
 
     public async Task<IReadOnlyList<VmSummary>> GetVms()
     {
-        var names = await _store.ListAsync(CancellationToken.None);
+        var names = await StoreReads.OrRefuseAsync(_store.ListAsync);
         var paused = (await _silos.HostsAsync())
             .SelectMany(h => h.Vms.Where(v => v.Phase == "Paused").Select(v => (h.Address, v.Name)))
             .ToHashSet();

@@ -68,6 +68,7 @@ public sealed class Tenure : IDisposable
                 return true;
             }
 
+            RecordGone = conflict.Current is null;
             _lost = true;
             return false;
         }
@@ -108,6 +109,9 @@ public sealed class Tenure : IDisposable
             _turn.Release();
         }
     }
+
+    /// <summary>The tenure is lost because there is no record any more.</summary>
+    public bool RecordGone { get; private set; }
 
     /// <summary>Another silo runs the VM: nothing here may change the record any more.</summary>
     public void GiveUp() => _lost = true;

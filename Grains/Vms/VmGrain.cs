@@ -44,7 +44,7 @@ public sealed class VmGrain : Grain, IVmGrain
 
     public async Task Create(VmDefinition definition)
     {
-        if (await _store.ReadAsync(Name, CancellationToken.None) is not null)
+        if (await StoreReads.OrRefuseAsync(stop => _store.ReadAsync(Name, stop)) is not null)
         {
             throw AlreadyExists();
         }
@@ -273,7 +273,7 @@ public sealed class VmGrain : Grain, IVmGrain
 
     private async Task<OwnershipRecord> RequireRecordAsync()
     {
-        var record = await _store.ReadAsync(Name, CancellationToken.None) ?? throw Tenure.NoSuchVm(Name);
+        var record = await StoreReads.OrRefuseAsync(stop => _store.ReadAsync(Name, stop)) ?? throw Tenure.NoSuchVm(Name);
         if (record.Owner != _here.SiloAddress.ToParsableString() && _silos.IsAlive(record.Owner))
         {
             // The machine is elsewhere: the next activation is placed beside it, this one ends once it is idle.

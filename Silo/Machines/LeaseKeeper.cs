@@ -65,7 +65,15 @@ internal sealed partial class LeaseKeeper : BackgroundService
             // was under way while a move ended finds the machine let go: nobody has taken anything from this silo then.
             if (tenure.Lost && !vm.MigrationUnderWay && !vm.Ended && !vm.Gone.IsCancellationRequested)
             {
-                LogFenced(vm.Name, tenure.Epoch);
+                if (tenure.RecordGone)
+                {
+                    LogRecordGone(vm.Name, tenure.Epoch);
+                }
+                else
+                {
+                    LogFenced(vm.Name, tenure.Epoch);
+                }
+
                 await _vms.DropAsync(vm);
             }
         }
@@ -77,6 +85,9 @@ internal sealed partial class LeaseKeeper : BackgroundService
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "VM {Vm} was taken over by another silo; its copy here (epoch {Epoch}) is dropped.")]
     private partial void LogFenced(string vm, long epoch);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The store has no record of VM {Vm} any more: it has lost its data, or the VM was deleted by force; the copy here (epoch {Epoch}) is dropped.")]
+    private partial void LogRecordGone(string vm, long epoch);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "The lease of VM {Vm} was not renewed: {Error}")]
     private partial void LogFailed(string vm, string error);

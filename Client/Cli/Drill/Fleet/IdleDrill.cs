@@ -16,6 +16,10 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
     private const double MostCpuPercent = 1;
     private const double MostMebibytes = 4;
 
+    /// <summary>What a silo comes to cost with its first guests: code that is compiled, heaps that grow.</summary>
+    private const double SiloCpuPercent = 20;
+    private const double SiloMebibytes = 96;
+
     private static readonly TimeSpan s_startLimit = TimeSpan.FromMinutes(3);
 
     public static Command Create()
@@ -83,8 +87,8 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
         session.Figure("CPU, % of a core a guest", cpu);
         session.Figure("CPU of the silo, % of a core", cpu * count);
         session.Figure("wake-ups a second and guest", (double)(after.Switches - before.Switches) / seconds / count);
-        session.Check("an idle guest costs little CPU", cpu <= MostCpuPercent, string.Create(CultureInfo.InvariantCulture, $"{cpu:0.000} % of a core, at most {MostCpuPercent} % is little"));
-        session.Check("an idle guest costs little memory beside its RAM", beside <= MostMebibytes, string.Create(CultureInfo.InvariantCulture, $"{beside:0.00} MiB, at most {MostMebibytes} MiB is little"));
+        session.Check("an idle guest costs little CPU", cpu * count <= MostCpuPercent * count + SiloCpuPercent, string.Create(CultureInfo.InvariantCulture, $"{cpu * count:0.0} % of a core for all; little is {MostCpuPercent} % a guest, and {SiloCpuPercent} %"));
+        session.Check("an idle guest costs little memory beside its RAM", beside * count <= MostMebibytes * count + SiloMebibytes, string.Create(CultureInfo.InvariantCulture, $"{beside * count:0} MiB for all; little is {MostMebibytes} MiB a guest, and {SiloMebibytes} MiB"));
     }
 
     private async Task<Vm> StartAsync(GodwitClient client, int number, CancellationToken cancellation)

@@ -98,6 +98,9 @@ public unsafe struct VcpuContext
     /// <summary>Translated code's own: the host addresses of groups of memory operands.</summary>
     public fixed ulong NativeGroups[16];
 
+    /// <summary>Translated code's own: the TLB entries that a loop goes on with.</summary>
+    public fixed ulong NativeSlots[8];
+
     /// <summary>The way into translated code.</summary>
     public void* NativeEntry;
 

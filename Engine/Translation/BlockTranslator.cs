@@ -9,7 +9,7 @@ namespace Godwit.Engine.Translation;
 /// Translates one block. What it leaves out, and whatever does not go smoothly (a TLB miss, a target not known, a used-up
 /// budget), leads out of the code with the op to go on with, before anything of that instruction has happened.
 /// </summary>
-internal sealed unsafe class BlockTranslator
+internal sealed unsafe partial class BlockTranslator
 {
     private const ulong OffsetMask = PageNumber.Size - 1;
 
@@ -17,7 +17,7 @@ internal sealed unsafe class BlockTranslator
     private const int ShortestThatLeaves = 5;
 
     private readonly GuestInstruction[] _instructions = new GuestInstruction[BlockDecoder.Longest];
-    private readonly List<(int Displacement, int Op, FlagImage Flags)> _exits = [];
+    private readonly List<(int Displacement, int Op, FlagState Flags)> _exits = [];
     private readonly Vcpu _vcpu;
     private readonly HostEmitter _code;
     private readonly VectorRegisters _vectors;
@@ -29,7 +29,8 @@ internal sealed unsafe class BlockTranslator
     private readonly LoopCode _loops;
     private readonly FeatureGate _features;
     private readonly AccessGroups _groups = new();
-    private readonly List<(int Displacement, int Instruction, (FlagImage, bool) Flags)> _apart = [];
+    private readonly InstructionInfoFactory _registers = new();
+    private readonly List<(int Displacement, int Instruction, FlagState Flags)> _apart = [];
     private readonly Action<int> _exit, _exitApart;
     private readonly int[] _starts = new int[BlockDecoder.Longest + 1], _ops = new int[BlockDecoder.Longest];
     private Op* _first;
@@ -106,16 +107,17 @@ internal sealed unsafe class BlockTranslator
         _apart.Clear();
         _edges.Start();
         _flags.Start();
-        _memory.Start(grouped: true);
+        FindLoop(block, from, to);
+        _memory.Start(grouped: true, _isLoop ? SlotUse.Note : SlotUse.None);
         _groups.Find(_instructions.AsSpan(from, to - from));
         if (from == 0)
             _edges.Enter(block->Rip, block->Instructions);
-        int entry = from == 0 ? _edges.Entry : 0;
+        int entry = from == 0 ? _edges.Polling : 0;
         int body = _code.Offset;
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
-            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add((displacement, from, FlagImage.Rax)));
-        if (!Body(block, from, to, apart: false) || !BodyApart(block, to))
+            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add((displacement, from, FlagCode.InRax)));
+        if (!Body(block, from, to, apart: false) || !Loop(block, to) || !BodyApart(block, to))
         {
             _code.Offset = start;
             _vectors.Drop();
@@ -136,7 +138,8 @@ internal sealed unsafe class BlockTranslator
     {
         if (_apart.Count == 0)
             return true;
-        _memory.Start(grouped: false);
+        _isLoop = false;
+        _memory.Start(grouped: false, SlotUse.None);
         _flags.State = _apart[0].Flags;
         return Body(block, _apart[0].Instruction, to, apart: true);
     }
@@ -147,14 +150,16 @@ internal sealed unsafe class BlockTranslator
         bool ended = false;
         for (int i = from, next = 0; i < to; i++)
         {
-            _current = i;
+            _current = _memory.Instruction = i;
             if (apart && next < _apart.Count && _apart[next].Instruction == i)
             {
                 _flags.Normalize();
                 if (_flags.State != _apart[next].Flags)
-                    throw new InvalidOperationException($"{_instructions[i].Instruction}: flags are in two places");
+                    return false;
                 _code.Land(_apart[next++].Displacement);
             }
+            if (_flags.Registers != 0)
+                Overwrite(_instructions[i]);
             if (!Emit(ref _instructions[i], out ended))
                 return false;
         }
@@ -171,6 +176,23 @@ internal sealed unsafe class BlockTranslator
             _edges.Leave(_first + _starts[to], _flags.Image);
         }
         return true;
+    }
+
+    /// <summary>Tells of registers that an instruction writes, if flags are to be made of them again.</summary>
+    private void Overwrite(in GuestInstruction guest)
+    {
+        bool writes = guest.Form >= Form.Division;
+        foreach (UsedRegister used in _registers.GetInfo(guest.Instruction).GetUsedRegisters())
+        {
+            if (writes)
+                break;
+            if (!used.Register.IsGPR() || used.Access is OpAccess.Read or OpAccess.CondRead or OpAccess.None or OpAccess.NoMemAccess)
+                continue;
+            int home = HostRegisters.Home(HostRegisters.Number(used.Register));
+            writes = home >= 0 && (_flags.Registers >> home & 1) != 0;
+        }
+        if (writes)
+            _flags.Overwrite(guest.Form < Form.Division && guest.Kills == GuestInstruction.Status);
     }
 
     /// <summary>What the vector instructions of a run need; nothing where it has none.</summary>
@@ -253,22 +275,22 @@ internal sealed unsafe class BlockTranslator
             case Form.Copied:
                 return Copied(ref guest);
             case Form.Vector:
-                return _vectorCode.Emit(ref guest, _exit, _exitApart);
+                return _vectorCode.Emit(ref guest, _exit, Apart);
             case >= Form.Division:
                 bool emitted = _families.Emit(ref guest, _exit);
                 _memory.Forget();
                 return emitted;
             case Form.Push:
-                int place = _memory.Reach(guest, _exit, _exitApart);
+                int place = _memory.Reach(guest, _exit, Apart);
                 _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, place, wide);
                 _memory.MoveStack(-slot);
                 return true;
             case Form.PushConstant:
-                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
+                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, Apart), wide);
                 _memory.MoveStack(-slot);
                 return true;
             case Form.Pop:
-                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, Apart), wide);
                 _memory.Forget();
                 _memory.MoveStack(slot);
                 _memory.Store(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
@@ -281,6 +303,11 @@ internal sealed unsafe class BlockTranslator
         }
         ended = true;
         _flags.Need(guest.Reads);
+        if (_isLoop)
+        {
+            Again((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op);
+            return true;
+        }
         _flags.Settle();
         switch (guest.Form)
         {
@@ -379,25 +406,43 @@ internal sealed unsafe class BlockTranslator
         Instruction instruction = guest.Instruction;
         if (guest.Memory != MemoryUse.None)
         {
-            MemoryCode.Replace(ref instruction, _memory.Reach(guest, _exit, _exitApart));
+            MemoryCode.Replace(ref instruction, _memory.Reach(guest, _exit, Apart));
         }
         _flags.Prepare(guest.Flags, guest.Live);
         _flags.Need(guest.Reads);
         int scratch = guest.Memory != MemoryUse.None ? HostRegisters.Second : HostRegisters.First;
         int firstGuest = -1, firstHome = -1, secondGuest = -1, secondHome = -1;
+        bool storesFirst = false, storesSecond = false;
         for (int i = 0; i < instruction.OpCount; i++)
         {
             if (instruction.GetOpKind(i) != OpKind.Register)
                 continue;
             Register register = instruction.GetOpRegister(i);
             int number = HostRegisters.Number(register);
-            int home = number == firstGuest ? firstHome : _memory.Load(number, scratch);
-            if (home == scratch && number != firstGuest)
-                scratch++;
-            if (firstGuest < 0)
-                (firstGuest, firstHome) = (number, home);
-            else if (secondGuest < 0 && number != firstGuest)
-                (secondGuest, secondHome) = (number, home);
+            int home = HostRegisters.Home(number);
+            if (home < 0)
+            {
+                OpAccess access = AccessOf(guest.Instruction, i);
+                bool writes = access is not (OpAccess.Read or OpAccess.CondRead);
+                if (number == firstGuest)
+                {
+                    home = firstHome;
+                    storesFirst |= writes;
+                }
+                else
+                {
+                    home = scratch++;
+                    // What is written as a whole needs no load, unless another operand is the same register.
+                    if (access != OpAccess.Write || register.GetSize() < 4 || Names(instruction, i + 1, number))
+                        _memory.Load(number, home);
+                    else if (home == HostRegisters.First)
+                        _memory.Forget();
+                    if (firstGuest < 0)
+                        (firstGuest, firstHome, storesFirst) = (number, home, writes);
+                    else
+                        (secondGuest, secondHome, storesSecond) = (number, home, writes);
+                }
+            }
             instruction.SetOpRegister(i, HostRegisters.OfSize(home, register));
         }
         if (guest.UsesAccumulator)
@@ -410,15 +455,37 @@ internal sealed unsafe class BlockTranslator
             return false;
         if (guest.UsesAccumulator)
             _code.Move(HostRegisters.Accumulator, HostRegisters.Rax);
-        if (firstGuest >= 0)
+        if (storesFirst)
             _memory.Store(firstGuest, firstHome);
-        if (secondGuest >= 0)
+        if (storesSecond)
             _memory.Store(secondGuest, secondHome);
         Register product = guest.Flags != FlagResult.Product ? Register.None
             : guest.UsesAccumulator ? HostRegisters.OfSize(HostRegisters.Accumulator, Accumulator(instruction))
             : instruction.Op0Register;
         _flags.Written(guest.Flags, guest.Live, product);
+        if (guest.Memory == MemoryUse.None)
+            _flags.Recall(instruction, guest.Flags);
         return true;
+    }
+
+    private OpAccess AccessOf(in Instruction instruction, int operand)
+    {
+        InstructionInfo info = _registers.GetInfo(instruction);
+        return operand switch
+        {
+            0 => info.Op0Access,
+            1 => info.Op1Access,
+            _ => info.Op2Access,
+        };
+    }
+
+    /// <summary>Whether an operand from one on is a register.</summary>
+    private static bool Names(in Instruction instruction, int from, int number)
+    {
+        for (int i = from; i < instruction.OpCount; i++)
+            if (instruction.GetOpKind(i) == OpKind.Register && HostRegisters.Number(instruction.GetOpRegister(i)) == number)
+                return true;
+        return false;
     }
 
     private static Register Accumulator(in Instruction instruction) =>
@@ -431,21 +498,22 @@ internal sealed unsafe class BlockTranslator
         };
 
     /// <summary>A jump out of the code, to the instruction that is being emitted.</summary>
-    private void Exit(int displacement) => _exits.Add((displacement, _current, _flags.Image));
+    private void Exit(int displacement) => _exits.Add((displacement, _current, _flags.State));
 
     /// <summary>Writes where the jumps out lead, those of one instruction to one place.</summary>
     private void Exits()
     {
         int written = -1, offset = 0;
-        FlagImage image = FlagImage.None;
-        foreach ((int displacement, int op, FlagImage flags) in _exits)
+        FlagState before = default;
+        foreach ((int displacement, int op, FlagState flags) in _exits)
         {
-            if (flags == FlagImage.None)
+            if (flags.Image == FlagImage.None)
                 throw new InvalidOperationException($"{_instructions[op].Instruction}: flags are not saved where it may leave");
-            if (op != written || flags != image)
+            if (op != written || flags != before)
             {
-                (written, image, offset) = (op, flags, _code.Offset);
-                _edges.Leave(_first + _starts[op], flags);
+                (written, before, offset) = (op, flags, _code.Offset);
+                _flags.Restore(flags);
+                _edges.Leave(_first + _starts[op], flags.Image);
             }
             _code.PatchDisplacement(displacement, offset);
         }

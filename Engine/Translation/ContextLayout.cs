@@ -26,6 +26,7 @@ internal static unsafe class ContextLayout
         Link = (int)((byte*)&context.NativeLink - start);
         Rip = (int)((byte*)&context.State.Rip - start);
         Groups = (int)((byte*)context.NativeGroups - start);
+        Slots = (int)((byte*)context.NativeSlots - start);
         Xcr0 = (int)((byte*)&context.State.Xcr0 - start);
         Mxcsr = (int)((byte*)&context.State.Mxcsr - start);
         Vectors = (int)(&context.NativeVectors - start);
@@ -63,6 +64,8 @@ internal static unsafe class ContextLayout
     public static int Rip { get; }
 
     public static int Groups { get; }
+
+    public static int Slots { get; }
 
     public static int Xcr0 { get; }
 

@@ -48,6 +48,21 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Jump(flags == FlagImage.Context ? _leaveKept : _leave);
     }
 
+    /// <summary>The entry of a block's second copy, with what it refuses; returns where it lies.</summary>
+    public int EnterLoop(ulong rip, uint instructions, FlagCode flags, in FlagState state)
+    {
+        int charged = code.Offset;
+        Budget(0x87, instructions);
+        int refused = code.Offset;
+        flags.Restore(state);
+        code.Constant(HostRegisters.First, rip);
+        code.Jump(_go);
+        code.Align(16);
+        int top = code.Offset;
+        Entry(instructions, refused, charged);
+        return top;
+    }
+
     /// <summary>The entries of a block; what they refuse is written to where it leaves right away.</summary>
     public void Enter(ulong rip, uint instructions)
     {
@@ -58,7 +73,12 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Constant(HostRegisters.First, rip);
         code.Jump(_go);
         code.Align(16);
-        Entry = code.Offset;
+        Polling = code.Offset;
+        Entry(instructions, refused, charged);
+    }
+
+    private void Entry(uint instructions, int refused, int charged)
+    {
         // cmp dword [exit request], 0; jne
         code.Bytes(0x41, 0x83, 0xbf);
         code.Int32(ContextLayout.ExitRequest);
@@ -70,7 +90,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     }
 
     /// <summary>Where the polling entry written last lies.</summary>
-    public int Entry { get; private set; }
+    public int Polling { get; private set; }
 
     /// <summary>Makes the entries of a block lead out.</summary>
     public void Close(int entry)

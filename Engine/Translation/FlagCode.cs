@@ -9,7 +9,13 @@ internal enum FlagImage
     None,
     Rax,
     Context,
+
+    /// <summary>Nowhere: <see cref="FlagRecipe"/> makes them again.</summary>
+    Recipe,
 }
+
+/// <summary>Where the flags are when no host flag holds them.</summary>
+internal readonly record struct FlagState(FlagImage Image, bool Dead, FlagRecipe Recipe);
 
 /// <summary>
 /// Emits the keeping of status flags. They stay in the host's flags as long as nothing destroys those; before that they
@@ -29,16 +35,24 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>OF is 0, and the host's is, too.</summary>
     private bool _noOverflow;
 
+    private FlagRecipe _recipe;
+
     /// <summary>Where the flags are beside the host's register.</summary>
     public FlagImage Image { get; private set; }
 
+    /// <summary>On the ways between blocks.</summary>
+    public static FlagState InRax => new(FlagImage.Rax, false, default);
+
+    /// <summary>Host registers, a bit each, that must not be written without a word to <see cref="Overwrite"/>.</summary>
+    public uint Registers => _recipe.Registers;
+
     /// <summary>What <see cref="Normalize"/> has left.</summary>
-    public (FlagImage Image, bool Dead) State
+    public FlagState State
     {
-        get => (Image, _dead);
+        get => new(Image, _dead, Image == FlagImage.Recipe ? _recipe : default);
         set
         {
-            (Image, _dead) = value;
+            (Image, _dead, _recipe) = value;
             _host = RflagsBits.None;
             _clearsAdjust = _noOverflow = false;
         }
@@ -50,6 +64,49 @@ internal sealed class FlagCode(HostEmitter code)
         Image = FlagImage.Rax;
         _host = RflagsBits.None;
         _dead = _clearsAdjust = _noOverflow = false;
+        _recipe = default;
+    }
+
+    /// <summary>As <see cref="Save"/>, where nothing but an exit may look before the flags are asked for again: a recipe will do.</summary>
+    public void SaveLazily()
+    {
+        if (Image == FlagImage.None && !_dead && _recipe.Exists)
+            Image = FlagImage.Recipe;
+        if (Image != FlagImage.Recipe)
+            Keep();
+        _host = RflagsBits.None;
+    }
+
+    /// <summary>To be called before an instruction that writes registers of the recipe.</summary>
+    /// <param name="kills">Whether it writes all flags after that, and leaves only before.</param>
+    public void Overwrite(bool kills)
+    {
+        if (Image == FlagImage.Recipe && !kills)
+            Keep();
+        if (Image != FlagImage.Recipe)
+            _recipe = default;
+    }
+
+    /// <summary>The instruction written last, on host registers, may make its flags again.</summary>
+    public void Recall(in Instruction instruction, FlagResult result)
+    {
+        if (!_dead && Image == FlagImage.None)
+            _recipe = FlagRecipe.Of(instruction, result);
+    }
+
+    /// <summary>Whether the host's flags can be made again later, so that nobody needs to save them.</summary>
+    public bool CanRecall => _recipe.Exists && Image is FlagImage.None or FlagImage.Recipe;
+
+    /// <summary>The state in which they are left to be made again.</summary>
+    public FlagState Recalled => new(FlagImage.Recipe, false, _recipe);
+
+    /// <summary>Puts the flags of a state into RAX, from code outside of the run.</summary>
+    public void Restore(in FlagState state)
+    {
+        if (state.Image != FlagImage.Recipe)
+            return;
+        State = state;
+        Keep();
     }
 
     /// <summary>To be called before code that destroys the host's flags.</summary>
@@ -62,7 +119,7 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>The same, for code that is reached in two ways: the flags are in RAX on both, if anybody looks at them.</summary>
     public void Normalize()
     {
-        Save();
+        SaveLazily();
         if (Image == FlagImage.Context)
             LoadImage();
     }
@@ -70,6 +127,7 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>Makes an image where there is none and somebody may look: the code may be left after it. The host's flags stay.</summary>
     public void Keep()
     {
+        Replay();
         if (Image != FlagImage.None || _dead)
             return;
         LoadFlags();
@@ -100,6 +158,8 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>To be called before code that uses RAX. No flags are written.</summary>
     public void FreeRax()
     {
+        if (Image == FlagImage.Recipe)
+            Keep();
         if (Image != FlagImage.Rax)
             return;
         // mov [flags], ax
@@ -113,6 +173,11 @@ internal sealed class FlagCode(HostEmitter code)
     {
         if ((flags & ~_host) == 0)
             return;
+        if (Image == FlagImage.Recipe)
+        {
+            Replay();
+            return;
+        }
         LoadImage();
         _host = GuestInstruction.Status & ~RflagsBits.OF;
         if ((flags & RflagsBits.OF) != 0)
@@ -155,6 +220,7 @@ internal sealed class FlagCode(HostEmitter code)
                 return;
             case FlagResult.Unlike:
                 _host = RflagsBits.None;
+                _recipe = default;
                 return;
             case FlagResult.Carry:
                 CarryWritten(live);
@@ -168,6 +234,7 @@ internal sealed class FlagCode(HostEmitter code)
         }
         Image = FlagImage.None;
         _host = RflagsBits.None;
+        _recipe = default;
         _clearsAdjust = _noOverflow = false;
         _dead = live == RflagsBits.None;
         if (_dead)
@@ -207,6 +274,7 @@ internal sealed class FlagCode(HostEmitter code)
 
     private void CarryWritten(RflagsBits live)
     {
+        _recipe = default;
         _host = RflagsBits.CF;
         if ((live & ~RflagsBits.CF) == 0)
         {
@@ -226,6 +294,7 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>CF and OF, or OF, replace what the image has of them.</summary>
     private void SomeWritten(FlagResult result, RflagsBits live)
     {
+        _recipe = default;
         _host = RflagsBits.None;
         if (live == RflagsBits.None)
             return;
@@ -247,6 +316,7 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>ZF replaces what the image has of it. Destroys the second scratch register.</summary>
     private void ZeroWritten(RflagsBits live)
     {
+        _recipe = default;
         _host = RflagsBits.None;
         if (live == RflagsBits.None)
             return;
@@ -303,7 +373,21 @@ internal sealed class FlagCode(HostEmitter code)
         Image = FlagImage.Rax;
     }
 
-    private static Instruction Test(Register register) => Instruction.Create(register.GetSize() switch
+    /// <summary>Makes the host's flags by the recipe, if they are nowhere else.</summary>
+    private void Replay()
+    {
+        if (Image != FlagImage.Recipe)
+            return;
+        if (_recipe.Inverse is { } inverse)
+            code.Copy(inverse);
+        code.Copy(_recipe.Instruction);
+        Image = FlagImage.None;
+        _noOverflow = _clearsAdjust = _recipe.Result == FlagResult.Logic;
+        _host = _clearsAdjust ? GuestInstruction.Status & ~RflagsBits.AF : GuestInstruction.Status;
+    }
+
+    /// <summary>TEST of a register with itself.</summary>
+    public static Instruction Test(Register register) => Instruction.Create(register.GetSize() switch
     {
         8 => Code.Test_rm64_r64,
         4 => Code.Test_rm32_r32,

@@ -5,6 +5,18 @@ using Iced.Intel;
 
 namespace Godwit.Engine.Translation;
 
+/// <summary>What a check does with the slot of a loop's TLB entry.</summary>
+internal enum SlotUse
+{
+    None,
+
+    /// <summary>Notes the entry that it finds.</summary>
+    Note,
+
+    /// <summary>Goes by the entry that was noted.</summary>
+    Take,
+}
+
 /// <summary>
 /// Emits guest registers that lie in the context, addresses, and the software TLB's check: a hit leaves the host address
 /// in the first scratch register, a miss leads out. Destroys both scratch registers and the flags, which are saved before.
@@ -23,6 +35,13 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
 
     /// <summary>Bytes that a push takes.</summary>
     public int Slot => Narrow ? 4 : 8;
+
+    private readonly List<Stray> _strays = [];
+    private SlotUse _slots;
+    private int _slot;
+
+    /// <summary>Slots for the TLB entries of a loop.</summary>
+    private const int Slots = 8;
 
     private const int ReadTag = 0, WriteTag = 8, Host = 24;
 
@@ -102,11 +121,34 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     }
 
     /// <summary>A run starts, or its copy without groups.</summary>
-    public void Start(bool grouped)
+    public void Start(bool grouped, SlotUse slots)
     {
         _grouped = grouped;
+        _slots = slots;
+        _slot = 0;
+        _strays.Clear();
         _held = 0;
         Array.Clear(_aligned);
+    }
+
+    /// <summary>The instruction that is being emitted, for <see cref="WriteStrays"/>.</summary>
+    public int Instruction { get; set; }
+
+    /// <summary>Writes what becomes of addresses that have left their slot's page: the TLB is looked at, and the slot is another's.</summary>
+    /// <param name="at">Takes the instruction that what follows belongs to.</param>
+    public void WriteStrays(Action<int> at)
+    {
+        foreach (Stray stray in _strays)
+        {
+            code.Land(stray.Jump);
+            at(stray.Instruction);
+            flags.State = stray.Flags;
+            code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, stray.Tag);
+            Find(stray.Size, stray.Tag, stray.Miss);
+            code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, stray.Slot);
+            code.Jump(stray.Back);
+        }
+        _strays.Clear();
     }
 
     /// <summary>The first scratch register is used otherwise.</summary>
@@ -133,7 +175,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         if (access.Group != 0)
             flags.Normalize();
         else
-            flags.Save();
+            flags.SaveLazily();
         if (pushes || guest.Form == Form.Pop)
         {
             Stack(HostRegisters.Stack, (pushes ? -Slot : 0) - access.Offset);
@@ -168,7 +210,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         if (group != 0 && aligned >= size && (displacement - offset) % size == 0)
             return;
         _aligned[group] = (displacement, size);
-        flags.Save();
+        flags.SaveLazily();
         int register = HostRegisters.First;
         if (displacement % size != 0)
         {
@@ -195,7 +237,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
 
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
     {
-        flags.Save();
+        flags.SaveLazily();
         Compute(instruction);
         AddSegment(instruction, size, miss);
         Look(size, write, miss);
@@ -204,7 +246,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// <summary>The same with an address that is moved before its segment is added; the second scratch register is free for that.</summary>
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss, Action move)
     {
-        flags.Save();
+        flags.SaveLazily();
         Compute(instruction);
         move();
         AddSegment(instruction, size, miss);
@@ -217,7 +259,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// <summary>As much of the stack, relative to a host register.</summary>
     public void CheckAt(int register, int displacement, bool write, Action<int> miss)
     {
-        flags.Save();
+        flags.SaveLazily();
         Stack(register, displacement);
         Look(Slot, write, miss);
     }
@@ -239,13 +281,36 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// </summary>
     private void Look(int size, bool write, Action<int> miss)
     {
+        int tag = write ? WriteTag : ReadTag;
+        int slot = _slots != SlotUse.None && _slot < Slots ? ContextLayout.Slots + sizeof(ulong) * _slot++ : -1;
+        if (slot >= 0 && _slots == SlotUse.Take)
+        {
+            code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, slot);
+            code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, tag);
+            code.Compare(HostRegisters.First, (int)PageNumber.Size - size);
+            int jump = code.JumpIf(HostEmitter.IfAbove);
+            _strays.Add(new Stray(jump, code.Offset, tag, size, slot, Instruction, flags.State, miss));
+        }
+        else
+        {
+            Find(size, tag, miss);
+            if (slot >= 0)
+                code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, slot);
+        }
+        code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Host);
+    }
+
+    private void Find(int size, int tag, Action<int> miss)
+    {
         const int EntryShift = 5;
         code.Rotate(HostRegisters.Second, HostRegisters.First, 12 - EntryShift);
         code.And(HostRegisters.Second, (TlbEntry.Count - 1) << EntryShift, wide: false);
         code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, ContextLayout.Tlb);
-        code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, write ? WriteTag : ReadTag);
+        code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, tag);
         code.Compare(HostRegisters.First, (int)PageNumber.Size - size);
         miss(code.JumpIf(HostEmitter.IfAbove));
-        code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Host);
     }
+
+    /// <summary>A check in a loop that did not find its page in its slot.</summary>
+    private readonly record struct Stray(int Jump, int Back, int Tag, int Size, int Slot, int Instruction, FlagState Flags, Action<int> Miss);
 }

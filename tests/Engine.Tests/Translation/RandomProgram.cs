@@ -50,8 +50,11 @@ internal sealed class RandomProgram(int seed)
         {
             Straight(a, _random.Next(1, 10));
             Label next = a.CreateLabel();
-            switch (_random.Next(5))
+            switch (_random.Next(6))
             {
+                case 5:
+                    Loop(a);
+                    break;
                 case 0:
                     Branch(a, next);
                     Straight(a, _random.Next(1, 4));
@@ -77,6 +80,57 @@ internal sealed class RandomProgram(int seed)
         a.jnz(top);
         a.pushfq();
         a.hlt();
+    }
+
+    /// <summary>A block that branches to itself: it goes through the window in steps, over the ends of pages, and may end at any flags.</summary>
+    private void Loop(Assembler a)
+    {
+        Label again = a.CreateLabel();
+        AssemblerRegister64 pointer = _random.Next(2) == 0 ? rsi : r8;
+        int step = _random.Next(30, 200);
+        a.mov(pointer, (long)Window + 0xc00 + _random.Next(0x300));
+        a.Label(ref again);
+        int count = _random.Next(1, 5);
+        for (int i = 0; i < count; i++)
+        {
+            int place = _random.Next(200);
+            switch (_random.Next(7))
+            {
+                case 0: a.mov(eax, __dword_ptr[pointer + place]); break;
+                case 1: a.mov(__qword_ptr[pointer + place], rbx); break;
+                case 2: a.add(__word_ptr[pointer + place], dx); break;
+                case 3: a.movzx(ecx, __byte_ptr[pointer + place]); a.xor(rbx, rcx); break;
+                case 4: a.cmp(eax, ebx); a.cmovb(r12, r9); break;
+                case 5: a.mov(__byte_ptr[rdi + place], al); break;
+                case 6: a.adc(rbx, __qword_ptr[rdi + place]); break;
+            }
+        }
+        switch (_random.Next(4))
+        {
+            case 0:
+                a.add(pointer, step);
+                a.cmp(pointer, (int)Window + 0x1400);
+                a.jb(again);
+                break;
+            case 1:
+                a.lea(pointer, __[pointer + step]);
+                a.test(pointer, 0x2000);
+                a.jz(again);
+                break;
+            case 2:
+                a.mov(edx, pointer == rsi ? esi : r8d);
+                a.add(pointer, step);
+                a.sub(edx, (int)Window + 0x1400);
+                a.js(again);
+                break;
+            case 3:
+                a.add(pointer, step);
+                a.mov(rbp, pointer);
+                a.and(rbp, 0x1c00);
+                a.xor(rbp, 0x1c00);
+                a.jnz(again);
+                break;
+        }
     }
 
     private void Straight(Assembler a, int count)

@@ -9,7 +9,7 @@ namespace Godwit.Grains.Rebalance;
 
 /// <summary>The one place that evens out the silos. What it begins are the source silos' migrations, which go on without it.</summary>
 [Reentrant, KeepAlive]
-public sealed partial class RebalanceGrain : Grain, IRebalanceGrain, IRebalanceCluster
+public sealed partial class RebalanceGrain : Grain, IRebalanceGrain, IRebalanceCluster, IDisposable
 {
     private readonly SiloDirectory _silos;
     private readonly TimeProvider _time;
@@ -64,6 +64,8 @@ public sealed partial class RebalanceGrain : Grain, IRebalanceGrain, IRebalanceC
 
         return _stop.CancelAsync();
     }
+
+    public void Dispose() => _stop.Dispose();
 
     public async Task<ClusterView> LookAsync() => ClusterView.Of(await _silos.HostsAsync());
 

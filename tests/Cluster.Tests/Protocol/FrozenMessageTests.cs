@@ -71,7 +71,7 @@ public sealed class FrozenMessageTests
         return FrozenMessages.Serializer.Deserialize<TOld>(FrozenMessages.Serializer.SerializeToArray(sample))!;
     }
 
-    private static IEnumerable<string> Read(int version)
+    private static string[] Read(int version)
     {
         using var stream = typeof(FrozenMessageTests).Assembly.GetManifestResourceStream($"Protocol.version-{version}.txt")
             ?? throw new InvalidOperationException($"Version {version} has no frozen messages: write them with FrozenMessages.Write.");

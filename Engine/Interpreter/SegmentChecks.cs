@@ -36,6 +36,9 @@ internal sealed unsafe class SegmentChecks
             bool always = memory.Segment is Register.FS or Register.GS or Register.CS;
             if ((!always && (mode & CodeMode.Checked) == 0) || memory.Access is OpAccess.None or OpAccess.NoMemAccess || count == Most)
                 continue;
+            // The elements of a gather lie anywhere; none of them is checked.
+            if (memory.VsibSize != 0)
+                continue;
             *op = default;
             op->Rip = rip;
             op->Mode = mode;

@@ -17,7 +17,7 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
     private const double MostMebibytes = 4;
 
     /// <summary>What a silo comes to cost with its first guests: code that is compiled, heaps that grow.</summary>
-    private const double SiloCpuPercent = 20;
+    private const double SiloCpuPercent = 40;
     private const double SiloMebibytes = 96;
 
     private static readonly TimeSpan s_startLimit = TimeSpan.FromMinutes(3);

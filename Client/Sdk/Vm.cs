@@ -139,6 +139,10 @@ public sealed class Vm
         }
     }
 
+    /// <summary>What one silo (by its address) remembers of the VM's runs; asked once, for callers that may not wait for one that is silent.</summary>
+    public Task<RunHistory> RunsAtAsync(string siloAddress, CancellationToken cancellation = default) =>
+        Calls.OnceAsync(g => Host(g, siloAddress).GetRuns(Name), cancellation);
+
     /// <summary>When which silo ran the VM, from all live silos, in order of time (one machine's CLOCK_MONOTONIC).</summary>
     public async Task<RunHistory> RunsAsync(CancellationToken cancellation = default)
     {

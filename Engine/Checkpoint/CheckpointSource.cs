@@ -94,8 +94,10 @@ public sealed class CheckpointSource : IDisposable
             _unkept.Clear();
             (_kept, _keptTree) = (_last, null);
         }
-        else if (request.Kept == _kept)
+        else if (request.Kept == _kept || request.Kept == 0)
         {
+            // 0: its host has given up what it had kept, and begins anew.
+            _kept = request.Kept;
             foreach (PageNumber page in _unkept.Pages())
                 _changed.Add(page);
             // A whole one that was not kept began another tree.

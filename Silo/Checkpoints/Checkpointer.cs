@@ -1,5 +1,4 @@
 using Godwit.Engine.Machine;
-using Godwit.Grains.Interfaces.Vms;
 using Godwit.Grains.Ownership;
 using Godwit.Silo.Machines;
 

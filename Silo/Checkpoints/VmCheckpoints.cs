@@ -13,7 +13,7 @@ internal sealed class VmCheckpoints
 
     private readonly Lock _lock = new();
     private readonly List<TimeSpan> _pauses = [];
-    private CancellationTokenSource? _running;
+    private Action? _interrupt;
     private Task _ended = Task.CompletedTask;
     private CheckpointReport? _last;
     private string? _error;
@@ -34,17 +34,6 @@ internal sealed class VmCheckpoints
 
     /// <summary>When the policy was last read.</summary>
     public long? PolicyRead { get; set; }
-
-    public string? Error
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _error;
-            }
-        }
-    }
 
     /// <summary>Null before the first.</summary>
     public CheckpointFigures? Figures
@@ -78,10 +67,10 @@ internal sealed class VmCheckpoints
                 return null;
             }
 
-            _running = CancellationTokenSource.CreateLinkedTokenSource(either);
+            var cancel = CancellationTokenSource.CreateLinkedTokenSource(either);
             var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _ended = ended.Task;
-            return new Attempt(this, _running, ended);
+            (_interrupt, _ended) = (cancel.Cancel, ended.Task);
+            return new Attempt(this, cancel, ended);
         }
     }
 
@@ -120,7 +109,7 @@ internal sealed class VmCheckpoints
     {
         lock (_lock)
         {
-            _running?.Cancel();
+            _interrupt?.Invoke();
         }
     }
 
@@ -130,7 +119,7 @@ internal sealed class VmCheckpoints
         lock (_lock)
         {
             _stopped = true;
-            _running?.Cancel();
+            _interrupt?.Invoke();
             return _ended;
         }
     }
@@ -144,7 +133,7 @@ internal sealed class VmCheckpoints
         {
             lock (owner._lock)
             {
-                owner._running = null;
+                owner._interrupt = null;
             }
 
             cancel.Dispose();

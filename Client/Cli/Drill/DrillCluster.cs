@@ -46,6 +46,8 @@ internal sealed class DrillCluster : IAsyncDisposable
             foreach (Task<DrillSilo> start in starts)
                 await start.ContinueWith(done => { if (done.IsCompletedSuccessfully) cluster._silos.Add(done.Result); }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
             await Task.WhenAll(starts).ConfigureAwait(false);
+            if (silos == 0)
+                return cluster;
             cluster.Client = await GodwitClient.ConnectAsync(ClusterAccess.Open(cluster._folder, cluster.StoreAddress), cancellation: cancellation).ConfigureAwait(false);
             await cluster.WaitForMembersAsync(cancellation).ConfigureAwait(false);
             return cluster;
@@ -65,6 +67,38 @@ internal sealed class DrillCluster : IAsyncDisposable
         await WaitForMembersAsync(cancellation).ConfigureAwait(false);
         return silo;
     }
+
+    /// <summary>Starts one more silo that reaches the store by another address. A cluster that was started without silos has its client with the first.</summary>
+    public async Task<DrillSilo> AddSiloBehindAsync(string name, string storeAddress, CancellationToken cancellation)
+    {
+        DrillSilo silo = await LaunchSiloAsync(name, storeAddress, cancellation).ConfigureAwait(false);
+        _silos.Add(silo);
+        Client ??= await GodwitClient.ConnectAsync(ClusterAccess.Open(_folder, StoreAddress), cancellation: cancellation).ConfigureAwait(false);
+        return silo;
+    }
+
+    /// <summary>Kills a silo (kill -9), or forgets one that has ended.</summary>
+    public async Task KillSiloAsync(DrillSilo silo)
+    {
+        _silos.Remove(silo);
+        await using (silo.Process.ConfigureAwait(false))
+            await silo.Process.KillAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Files that a VM's checkpoints have on the disk now.</summary>
+    public int CheckpointFiles(string vm) =>
+        Directory.Exists(Path.Combine(_folder, "checkpoints", vm)) ? Directory.GetFiles(Path.Combine(_folder, "checkpoints", vm)).Length : 0;
+
+    /// <summary>A planted fault: files that no checkpoint names, of an epoch that is still to come.</summary>
+    public void LeaveCheckpointFiles(string vm)
+    {
+        string folder = Directory.CreateDirectory(Path.Combine(_folder, "checkpoints", vm)).FullName;
+        for (int i = 0; i < 3; i++)
+            File.WriteAllText(Path.Combine(folder, $"999999-1-{Guid.NewGuid():N}"), "left over");
+    }
+
+    /// <summary>Waits until all silos know one another.</summary>
+    public Task MeetAsync(CancellationToken cancellation) => WaitForMembersAsync(cancellation);
 
     /// <summary>Ends a silo in good order (SIGTERM) and waits for its process, however long it drains; returns its exit code.</summary>
     public async Task<int> EndSiloAsync(DrillSilo silo, CancellationToken cancellation)
@@ -106,14 +140,18 @@ internal sealed class DrillCluster : IAsyncDisposable
         }
     }
 
-    private async Task<DrillSilo> LaunchSiloAsync(string name, CancellationToken cancellation, params string[] options)
+    private Task<DrillSilo> LaunchSiloAsync(string name, CancellationToken cancellation, params string[] options) =>
+        LaunchSiloAsync(name, StoreAddress, cancellation, options);
+
+    private async Task<DrillSilo> LaunchSiloAsync(string name, string storeAddress, CancellationToken cancellation, params string[] options)
     {
         string backend = _backend.Of(_started++);
         string[] drain = _siloOptions.Concat(options).Contains("--drain-timeout") ? [] : ["--drain-timeout", "0"];
         DrillProcess process = await DrillProcess.StartAsync(
             _executable,
-            ["silo", "--cluster", _folder, "--store", StoreAddress, "--name", name, "--backend", backend, "--json", .. drain, .. _siloOptions, .. options],
-            cancellation).ConfigureAwait(false);
+            ["silo", "--cluster", _folder, "--store", storeAddress, "--name", name, "--backend", backend, "--json", .. drain, .. _siloOptions, .. options],
+            cancellation,
+            storeAddress == StoreAddress ? null : ClusterSecret.TryRead(_folder)?.StorePassword).ConfigureAwait(false);
         return new DrillSilo(name, process);
     }
 }

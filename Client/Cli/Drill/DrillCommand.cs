@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Godwit.Cli.Drill.Failover;
 using Godwit.Cli.Drill.Fleet;
 using Godwit.Cli.Run;
 using Godwit.Grains.Interfaces;
@@ -34,6 +35,8 @@ public static class DrillCommand
         command.Subcommands.Add(EvacuateDrill.Create());
         command.Subcommands.Add(RollingDrill.Create());
         command.Subcommands.Add(IdleDrill.Create());
+        command.Subcommands.Add(FailoverDrill.Create());
+        command.Subcommands.Add(ChaosDrill.Create());
         command.SetAction(async (parsed, cancellation) =>
         {
             string which = DrillOptions.OneOf("--guest", parsed.GetValue(guest)!, ["linux", "builtin"]);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
+using Godwit.Access;
 
 namespace Godwit.Cli.Drill;
 
@@ -21,7 +22,7 @@ internal sealed class DrillProcess : IAsyncDisposable
     public JsonElement Ready { get; private set; }
 
     /// <summary>Starts the silo executable with a command that prints one JSON line when it is ready.</summary>
-    public static async Task<DrillProcess> StartAsync(string executable, IEnumerable<string> arguments, CancellationToken cancellation)
+    public static async Task<DrillProcess> StartAsync(string executable, IEnumerable<string> arguments, CancellationToken cancellation, string? storePassword = null)
     {
         ProcessStartInfo start = new(executable, arguments)
         {
@@ -31,6 +32,8 @@ internal sealed class DrillProcess : IAsyncDisposable
         };
         // Its end of the pipe closes when this process is gone, even by kill -9: the silo then ends too.
         start.Environment["GODWIT_ENDS_WITH_PARENT"] = "1";
+        if (storePassword is not null)
+            start.Environment[StoreLogin.PasswordVariable] = storePassword;
         DrillProcess process = new(Process.Start(start) ?? throw new DrillException($"cannot start {executable}"));
         try
         {
@@ -42,6 +45,15 @@ internal sealed class DrillProcess : IAsyncDisposable
             await process.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+    }
+
+    public bool HasExited => _process.HasExited;
+
+    /// <summary>kill -9, and waits until the process is gone.</summary>
+    public async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
     /// <summary>Open descriptors of the process that are guest RAM.</summary>

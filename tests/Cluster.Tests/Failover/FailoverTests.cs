@@ -157,6 +157,9 @@ public sealed class FailoverTests(TwoSilos cluster)
 
         await vm.SetRestartAsync(RestartPolicy.None);
         await Eventually.HoldsAsync("its checkpoints are gone", async () => (await vm.ShowAsync()).Checkpoint is null && !Directory.Exists(Files(vm)));
+
+        await vm.SetRestartAsync(_everySecond);
+        await CheckpointedAsync(vm, 2);
         await BadInputTests.RefusedAsync(ClusterError.Invalid, "cannot be had", () => vm.SetRestartAsync(_everySecond with { CheckpointEvery = TimeSpan.FromMilliseconds(10) }));
         await GoneAsync(vm);
     }

@@ -97,6 +97,13 @@ public sealed class CheckpointTests(ITestOutputHelper output) : IDisposable
         await Assert.ThrowsAsync<MachineException>(() => WriteAsync(source, 9, 6, new MemoryStream()));
         await Assert.ThrowsAsync<MachineException>(() => WriteAsync(source, 8, 0, new MemoryStream()));
         Assert.True(machine.IsRunning);
+
+        // A host that has given up all that it kept begins with a whole one.
+        MemoryStream anew = new();
+        CheckpointReport report = await WriteAsync(source, 10, 0, anew);
+        Assert.Equal(0, report.Since);
+        FakeMachine restored = await ReadAsync([anew.ToArray()], report.Digest);
+        Assert.True(Expected(machine).AsSpan().SequenceEqual(restored.RamBytes()));
     }
 
     [Fact]

@@ -14,11 +14,16 @@ internal sealed class BootRunner(Machinery machinery, BenchmarkOptions options, 
         Dictionary<MachineKind, List<BootTiming>> runs = kinds.ToDictionary(kind => kind, _ => new List<BootTiming>());
         for (int repetition = 0; repetition < options.Repetitions; repetition++)
             foreach (MachineKind kind in kinds)
+            {
+                // What did not come up in all its attempts is not waited for again.
+                if (runs[kind].Count < repetition)
+                    continue;
                 if (await BootAsync(kind, cancellation).ConfigureAwait(false) is { } timing)
                 {
                     runs[kind].Add(timing);
                     progress($"boot {kind}: {timing.CpuMilliseconds:0} ms of processor, {timing.WallMilliseconds:0} ms");
                 }
+            }
         return [.. kinds.Select(kind => new BootResult(kind, runs[kind]))];
     }
 

@@ -15,7 +15,7 @@ public static class GrainRoles
         [typeof(IVmGrain)] =
         [
             (ClusterRole.Viewer, ["Show", "Locate"]),
-            (ClusterRole.Operator, ["Start", "Pause", "Resume", "Stop", "Migrate", "CancelMigration", "PlaceRestore"]),
+            (ClusterRole.Operator, ["Start", "Pause", "Resume", "Stop", "Migrate", "CancelMigration", "PlaceRestore", "SetRestart"]),
             (ClusterRole.Admin, ["Create", "Delete"]),
         ],
         [typeof(IClusterGrain)] =
@@ -33,9 +33,13 @@ public static class GrainRoles
             (ClusterRole.Viewer, ["ReadConsole", "WatchMigration", "WatchDrain", "GetRuns"]),
             (ClusterRole.Operator, ["WriteConsole", "OpenSnapshot", "ReadSnapshot", "CloseFile", "OpenUpload", "AppendUpload", "RestoreVm"]),
             (ClusterRole.Silo, [
-                "GetInfo", "GetVm", "StartVm", "PauseVm", "ResumeVm", "StopVm", "ForgetVm", "PrepareIncoming", "IsReceiving", "CancelIncoming",
+                "GetInfo", "GetVm", "StartVm", "RecoverVm", "PauseVm", "ResumeVm", "StopVm", "ForgetVm", "PrepareIncoming", "IsReceiving", "CancelIncoming",
                 "StartMigration", "CancelMigration", "Drain", "Undrain", "ProbeStore",
             ]),
+        ],
+        [typeof(IPlacementGrain)] =
+        [
+            (ClusterRole.Silo, ["Choose"]),
         ],
         [typeof(IMigrationSlotsGrain)] =
         [

@@ -74,6 +74,6 @@ public sealed class AuthorityCluster : IAsyncLifetime
     {
         OwnerFile.CreateFolder(FolderOf(name));
         Authority.IssueSilo(name, [IPAddress.Loopback], _day).Write(Path.Combine(FolderOf(name), Identity.FileName));
-        return TestProcess.StartAsync("silo", "--cluster", FolderOf(name), "--store", store, "--store-password-file", FolderOf("password"), "--memory", "1G", "--failure-detection", "2", "--json");
+        return TestProcess.StartAsync("silo", "--cluster", FolderOf(name), "--store", store, "--store-password-file", FolderOf("password"), "--memory", "1G", "--json");
     }
 }

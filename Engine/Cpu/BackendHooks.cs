@@ -25,6 +25,12 @@ public interface ITranslationCache
 
     /// <summary>Drops a PCID's translation of one page (INVPCID).</summary>
     void FlushPage(ulong linear, int pcid);
+
+    /// <summary>Drops every cached permission to write: the next store to any page is marked in the dirty log again.</summary>
+    void RevokeWritePermissions();
+
+    /// <summary>Drops the permission to write one page: another vCPU decodes code from it.</summary>
+    void RevokeWritePermission(PageNumber page);
 }
 
 /// <summary>A back end's cache of decoded code. Whoever stores to guest memory on the vCPU's thread tells it. The default holds none.</summary>
@@ -63,6 +69,14 @@ internal sealed class NoCaches : ITranslationCache, ICodeWatcher
     }
 
     public void FlushPage(ulong linear, int pcid)
+    {
+    }
+
+    public void RevokeWritePermissions()
+    {
+    }
+
+    public void RevokeWritePermission(PageNumber page)
     {
     }
 

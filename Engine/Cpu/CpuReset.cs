@@ -37,6 +37,32 @@ public static unsafe class CpuReset
     }
 
     /// <summary>
+    /// What an INIT message leaves (Intel SDM 3A, table 9-1): vector registers, most MSRs and the time-stamp counter stay;
+    /// caching stays on, as after power-up.
+    /// </summary>
+    public static void Init(ref CpuState state)
+    {
+        CpuState fresh = default;
+        Apply(ref fresh);
+        for (int i = 0; i < 16; i++)
+            state.Gpr[i] = fresh.Gpr[i];
+        (state.Rip, state.Rflags) = (fresh.Rip, fresh.Rflags);
+        state.Es = state.Ss = state.Ds = state.Fs = state.Gs = fresh.Ds;
+        (state.Cs, state.Ldtr, state.Tr, state.Gdtr, state.Idtr) = (fresh.Cs, fresh.Ldtr, fresh.Tr, fresh.Gdtr, fresh.Idtr);
+        (state.Cr0, state.Cr2, state.Cr3, state.Cr4, state.Efer) = (fresh.Cr0, 0, 0, 0, 0);
+        state.Dr0 = state.Dr1 = state.Dr2 = state.Dr3 = 0;
+        (state.Dr6, state.Dr7) = (fresh.Dr6, fresh.Dr7);
+        state.Halted = state.InterruptShadow = state.NmiBlocked = state.NmiPending = false;
+    }
+
+    /// <summary>Where a start-up message lets a processor begin, in real mode (SDM 3A, 8.4.4.1): its vector is the code's page below 1 MiB.</summary>
+    public static void Start(ref CpuState state, byte vector)
+    {
+        state.Cs = new Segment { Selector = (ushort)(vector << 8), Base = (ulong)vector << 12, Limit = 0xffff, Attributes = Segments.RealModeData | Segment.Code };
+        state.Rip = 0;
+    }
+
+    /// <summary>
     /// Flat 32-bit protected mode as multiboot and PVH loaders enter: paging off, interrupts off, selectors given for
     /// code (ring 0, readable) and data.
     /// </summary>

@@ -66,6 +66,9 @@ public sealed unsafe class Vcpu : IDisposable
     /// <summary>The running back end's decoded code; set by the back end when it is attached.</summary>
     public ICodeWatcher Code { get; set; } = NoCaches.Instance;
 
+    /// <summary>The vCPU's place among the others of its machine; null: it is alone.</summary>
+    public SafePoints.Seat? Seat { get; set; }
+
     /// <summary>The architectural state, for those who may not touch it while the back end runs: loaders, the machine.</summary>
     public ref CpuState State => ref Context->State;
 

@@ -4,13 +4,14 @@ namespace Godwit.Engine.Devices;
 /// Which device answers which port or guest physical address. Overlaps are refused when the machine is built.
 /// An address with no device reads as all ones and ignores writes, as on a PC.
 /// </summary>
-public sealed class Bus
+/// <param name="gate">The lock of a machine that has another bus already, as each of several vCPUs has; null: a lock of its own.</param>
+public sealed class Bus(Lock? gate = null)
 {
     private readonly PortRange?[] _ports = new PortRange?[0x10000];
     private readonly List<MmioRange> _mmio = [];
 
     /// <summary>The machine lock: every device access, timer callback and interrupt hand-over happens under it. Accesses through the bus take it themselves.</summary>
-    public Lock Gate { get; } = new();
+    public Lock Gate { get; } = gate ?? new();
 
     /// <summary>Puts a device behind <paramref name="count"/> ports from <paramref name="first"/> on.</summary>
     public void MapPorts(ushort first, int count, IPortDevice device, string name)

@@ -17,6 +17,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     private const byte Patience = 255;
 
     private readonly GuestMemory _memory;
+    private readonly CodeWatch _watch;
     private readonly byte* _arena;
     private readonly nuint _arenaBytes;
     private readonly Block** _buckets;
@@ -28,9 +29,11 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 
     /// <param name="memory">The RAM that code is decoded from.</param>
     /// <param name="arenaBytes">Room for blocks; a block takes 64 bytes and 64 more for each instruction.</param>
-    public BlockCache(GuestMemory memory, nuint arenaBytes)
+    /// <param name="observer">Told when others write to pages with code.</param>
+    public BlockCache(GuestMemory memory, nuint arenaBytes, IPageWriteObserver observer)
     {
         _memory = memory;
+        _watch = memory.Code.Join(observer);
         _arenaBytes = arenaBytes;
         nuint pages = (nuint)memory.PageCount;
         // Zeroed allocations of this size are fresh mappings: they cost what is touched.
@@ -44,13 +47,17 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Told when the first block of a page is there: stores to it must come by here.</summary>
     public Action<PageNumber>? PageBecameCode { get; set; }
 
+    /// <summary>Told before a page's bytes are first decoded: no other vCPU may go on storing to it unnoticed.</summary>
+    public Action<PageNumber>? PageWatched { get; set; }
+
     /// <summary>Who translates the blocks that run often; null: nobody.</summary>
     public IBlockTranslator? Translator { get; init; }
 
     /// <summary>How often everything was dropped for want of room.</summary>
     public long Flushes { get; private set; }
 
-    public bool IsCode(PageNumber page) => page.Value < (ulong)_memory.PageCount && _pieces[page.Value] != 0;
+    /// <summary>Whether this vCPU, or another of the machine, has decoded code of the page.</summary>
+    public bool IsCode(PageNumber page) => page.Value < (ulong)_memory.PageCount && _memory.Code.Contains(page);
 
     public Block* Find(ulong rip, ulong physical, byte mode)
     {
@@ -70,8 +77,10 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Marks a page as one with code, before its bytes are read: a device write from now on is heard.</summary>
     public void Watch(PageNumber page)
     {
-        if (_codePages.Add(page.Value))
-            _memory.Code.Add(page);
+        if (!_codePages.Add(page.Value))
+            return;
+        _watch.Add(page);
+        PageWatched?.Invoke(page);
     }
 
     /// <summary>Enters a block filled in the reserved room.</summary>
@@ -97,6 +106,14 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     public void Written(GuestPhysicalAddress address, int length)
     {
         ulong page = address.Page.Value;
+        _watch.Written(address.Page);
+        if (_pieces[page] == 0)
+        {
+            // Another vCPU's code, or a page of which no block came to be.
+            if (_codePages.Contains(page))
+                DropPage(page);
+            return;
+        }
         if ((_pieces[page] & Pieces(address.Value, length)) == 0)
         {
             if (++_missed[page] >= Patience)
@@ -110,7 +127,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Any byte of the page may have changed (a device's write).</summary>
     public void PageWritten(PageNumber page)
     {
-        if (IsCode(page))
+        if (_codePages.Contains(page.Value))
             DropPage(page.Value);
     }
 
@@ -122,7 +139,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         {
             _pageBlocks[page] = null;
             _pieces[page] = 0;
-            _memory.Code.Remove(new PageNumber(page));
+            _watch.Remove(new PageNumber(page));
         }
         _codePages.Clear();
         _used = 0;
@@ -133,6 +150,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     public void Dispose()
     {
         Clear();
+        _watch.Dispose();
         NativeMemory.AlignedFree(_arena);
         NativeMemory.Free(_buckets);
         NativeMemory.Free(_pieces);
@@ -200,7 +218,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         if (pieces != 0)
             return;
         _codePages.Remove(page);
-        _memory.Code.Remove(new PageNumber(page));
+        _watch.Remove(new PageNumber(page));
     }
 
     /// <summary>Nobody enters the block any more, and who runs in it leaves before the next instruction.</summary>

@@ -27,7 +27,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private readonly JumpCache _jumps;
     private readonly CodeTranslations _code;
     private readonly SoftwareTlb _tlb;
-    private readonly ConcurrentQueue<PageNumber> _written = new();
+    private readonly ConcurrentDictionary<ulong, byte> _written = new();
     private byte _mode;
     private ulong _codeBase;
     private bool _user;
@@ -55,17 +55,30 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             translator.Jumps = _jumps;
             translator.Blocks = FindDecoded;
         }
-        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes) { Translator = translator };
+        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes, this) { Translator = translator };
         _code = new CodeTranslations(vcpu, spaces);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);
         _tlb = new SoftwareTlb(vcpu, spaces, _jumps, _code, _blocks);
         _blocks.PageBecameCode = _tlb.RevokeWritePermission;
+        _blocks.PageWatched = page => vcpu.Seat?.Elsewhere(other => other.Translations.RevokeWritePermission(page));
         vcpu.Translations = _tlb;
         vcpu.Code = _blocks;
-        vcpu.Memory.Code.Observe(this);
     }
 
     public VcpuExit Run(long budget)
+    {
+        _vcpu.Seat?.Enter();
+        try
+        {
+            return RunInside(budget);
+        }
+        finally
+        {
+            _vcpu.Seat?.Leave();
+        }
+    }
+
+    private VcpuExit RunInside(long budget)
     {
         ref CpuState state = ref _c->State;
         _c->SetArithmetic(state.Rflags);
@@ -93,16 +106,15 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         _blocks.Clear();
     }
 
-    /// <summary>A device wrote to a page with code. Any thread; the vCPU looks before its next block.</summary>
+    /// <summary>A device or another vCPU wrote to a page with code. Any thread; the vCPU looks before its next block.</summary>
     public void PageWritten(PageNumber page)
     {
-        _written.Enqueue(page);
+        _written[page.Value] = 0;
         _vcpu.Kick();
     }
 
     public void Dispose()
     {
-        _vcpu.Memory.Code.Unobserve(this);
         _vcpu.Translations = NoCaches.Instance;
         _vcpu.Code = NoCaches.Instance;
         _tlb.Dispose();
@@ -473,8 +485,11 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
 
     private void DropWrittenCode()
     {
-        while (_written.TryDequeue(out PageNumber page))
-            _blocks.PageWritten(page);
+        if (_written.IsEmpty)
+            return;
+        foreach (ulong page in _written.Keys)
+            if (_written.TryRemove(page, out _))
+                _blocks.PageWritten(new PageNumber(page));
     }
 
     private void DropAllCode()

@@ -1,11 +1,12 @@
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
+using Godwit.Engine.Memory;
 
 namespace Godwit.Engine.Interpreter;
 
 /// <summary>
 /// The memory operand of a locked instruction: host-atomic where it lies in one page of RAM, which is where guests lock.
-/// A device, a page with decoded code or a page-crossing operand is read and written in two steps.
+/// A device, a page-crossing or a watched operand is read and written in two steps.
 /// </summary>
 internal unsafe ref struct Locked<T>
     where T : unmanaged
@@ -13,6 +14,7 @@ internal unsafe ref struct Locked<T>
     private readonly VcpuContext* _c;
     private readonly ulong _address;
     private T* _host;
+    private ulong _code = SoftwareTlb.NoPhysical;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Locked(VcpuContext* c, ulong address)
@@ -37,6 +39,8 @@ internal unsafe ref struct Locked<T>
             return false;
         // The load has asked for the permission to write: if it was given, go on atomically.
         _host = (T*)GuestAccess.WritePointer(_c, _address, sizeof(T));
+        if (_host == null)
+            _host = (T*)SoftwareTlb.Of(_c).CodePointer(_address, sizeof(T), out _code);
         if (_host != null)
             value = *_host;
         return true;
@@ -47,7 +51,13 @@ internal unsafe ref struct Locked<T>
     public bool TryReplace(T expected, T replacement)
     {
         if (_host != null)
-            return Equal(Interlocked.CompareExchange(ref *_host, replacement, expected), expected);
+        {
+            if (!Equal(Interlocked.CompareExchange(ref *_host, replacement, expected), expected))
+                return false;
+            if (_code != SoftwareTlb.NoPhysical)
+                Vcpu.Of(_c).Code.Written(new GuestPhysicalAddress(_code), sizeof(T));
+            return true;
+        }
         Faulted = !GuestAccess.Store(_c, _address, replacement);
         return true;
     }

@@ -112,6 +112,21 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         return true;
     }
 
+    /// <summary>
+    /// The host address of writable memory in a page with decoded code, which never hits, and its physical address: whoever
+    /// stores there tells the code's watchers. Null where it is no such page, or where every access must be seen. To be
+    /// asked after <see cref="ReadForWrite"/> found no fault.
+    /// </summary>
+    public void* CodePointer(ulong address, int size, out ulong physical)
+    {
+        physical = NoPhysical;
+        if (_watching || _checkAlignment || !PrepareWrite(address, size, out Target target) || target.First == null || target.Head < size
+            || !_blocks.IsCode(new PageNumber(target.FirstPhysical >> PageNumber.Shift)))
+            return null;
+        physical = target.FirstPhysical;
+        return target.First;
+    }
+
     public void FlushAll()
     {
         foreach (Bank bank in _banks)
@@ -239,7 +254,8 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
             _jumps.FlushUserPage(slot, linear);
     }
 
-    private const ulong NoPhysical = ulong.MaxValue;
+    /// <summary>No physical address.</summary>
+    public const ulong NoPhysical = ulong.MaxValue;
 
     private static TlbEntry Empty(int index) => new() { ReadTag = TlbEntry.Invalid(index), WriteTag = TlbEntry.Invalid(index) };
 

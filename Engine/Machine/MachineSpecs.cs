@@ -12,6 +12,9 @@ public static class MachineSpecs
     /// <summary>RAM ends where the device hole begins; a second bank above 4 GiB is not built yet.</summary>
     public const ulong MaxMemoryBytes = PhysicalMemoryMap.DeviceHole;
 
+    /// <summary>Threads that a machine may ask of its host.</summary>
+    public const int MaxVcpus = 16;
+
     /// <summary>One tick a nanosecond: guest time and TSC are the same number.</summary>
     public const ulong DefaultTscHz = 1_000_000_000;
 
@@ -52,8 +55,10 @@ public static class MachineSpecs
         ulong host = (ulong)GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
         if (spec.MemoryBytes > host)
             throw new MachineException($"memory of {Size(spec.MemoryBytes)} is more than this host has ({Size(host)})");
-        if (spec.VcpuCount != 1)
-            throw new MachineException($"{spec.VcpuCount} vCPUs asked for: only one is built so far");
+        if (spec.VcpuCount is < 1 or > MaxVcpus)
+            throw new MachineException($"{spec.VcpuCount} vCPUs asked for: a machine has 1 to {MaxVcpus}");
+        if (spec.VcpuCount != 1 && spec.Clock == ClockMode.InstructionCount)
+            throw new MachineException("counted time (--clock icount) is one vCPU's: several run at once, and no run repeats another");
         if (CpuLevels.Refusal(spec.CpuLevel) is { } refusal)
             throw new MachineException(refusal);
         if (!Enum.IsDefined(spec.Clock))

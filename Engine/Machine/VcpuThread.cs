@@ -8,30 +8,12 @@ using Godwit.Engine.Memory;
 
 namespace Godwit.Engine.Machine;
 
-/// <summary>What the thread tells its machine.</summary>
-internal interface IVcpuObserver
-{
-    /// <summary>Guest code is about to be entered after it was not.</summary>
-    void RunStarted(long epoch);
-
-    /// <summary>Guest time passes again; the guest has not run yet.</summary>
-    void Entering();
-
-    /// <summary>Guest code is no longer entered.</summary>
-    void RunStopped(long epoch, string reason);
-
-    /// <summary>The guest ended itself (a device, a triple fault), or the engine failed; called once, on the thread.</summary>
-    void Ended(VcpuExit exit, Exception? failure);
-
-    /// <summary>A hypercall that waits for the host has not been answered.</summary>
-    bool Parked { get; }
-}
-
 /// <summary>
 /// The thread of one vCPU: Running, Paused or Finished. Commands reach it as actions that it runs between instructions;
-/// device timers fire on it, under the machine lock. A halted guest costs no CPU: the thread sleeps to the next deadline.
+/// device timers fire on the first vCPU's, under the machine lock. A halted guest costs no CPU: its threads sleep, that one
+/// to the next deadline.
 /// </summary>
-internal sealed class VcpuThread : IDirtyWriter, IDisposable
+internal sealed class VcpuThread : IDisposable
 {
     // About half a millisecond of guest code: how late a timer may be, and how long a kick may take at worst.
     private const long SliceInstructions = 50_000;
@@ -41,10 +23,11 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
 
     private readonly Vcpu _vcpu;
     private readonly IVcpuBackend _backend;
-    private readonly TimerQueue _timers;
+    private readonly TimerQueue? _timers;
     private readonly IMachineClock _clock;
     private readonly RunPermit _permit;
-    private readonly IVcpuObserver _observer;
+    private readonly VcpuGroup _group;
+    private readonly VcpuStartup _startup;
     private readonly WakeEvent _wake = new();
     private readonly ConcurrentQueue<Action> _commands = new();
     private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -52,21 +35,36 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
     private volatile bool _threadGone;
     private bool _wantRun;
     private bool _finished;
-    private bool _inside;
-    private long _insideEpoch;
     private long _busyTicks;
 
-    public VcpuThread(string name, Vcpu vcpu, IVcpuBackend backend, TimerQueue timers, IMachineClock clock, RunPermit permit, IVcpuObserver observer)
+    /// <param name="name">The thread's.</param>
+    /// <param name="vcpu">The vCPU that runs on it.</param>
+    /// <param name="backend">Executes it.</param>
+    /// <param name="timers">The machine's, on the first vCPU's thread; null: others run them.</param>
+    /// <param name="startup">Whether the vCPU has been started.</param>
+    /// <param name="clock">The machine's.</param>
+    /// <param name="permit">The machine's right to run.</param>
+    /// <param name="group">The machine's vCPUs.</param>
+    public VcpuThread(string name, Vcpu vcpu, IVcpuBackend backend, TimerQueue? timers, VcpuStartup startup, IMachineClock clock, RunPermit permit, VcpuGroup group)
     {
         _vcpu = vcpu;
         _backend = backend;
         _timers = timers;
+        _startup = startup;
         _clock = clock;
         _permit = permit;
-        _observer = observer;
+        _group = group;
         _thread = new Thread(Main) { Name = name, IsBackground = true };
-        _thread.Start();
     }
+
+    /// <summary>Whether the caller runs on this thread.</summary>
+    public bool IsCurrent => Thread.CurrentThread == _thread;
+
+    /// <summary>The vCPU.</summary>
+    public Vcpu Vcpu => _vcpu;
+
+    /// <summary>Begins; once all threads of the machine are there.</summary>
+    public void Start() => _thread.Start();
 
     /// <summary>How long guest code has been executed, or waited for a core, in nanoseconds. Any thread.</summary>
     public ulong BusyNanoseconds => (ulong)Stopwatch.GetElapsedTime(0, Volatile.Read(ref _busyTicks)).TotalNanoseconds;
@@ -139,23 +137,6 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
         _wake.Wake();
     }
 
-    public void RevokeWritePermissions()
-    {
-        if (Thread.CurrentThread == _thread)
-        {
-            _backend.RevokeWritePermissions();
-            return;
-        }
-        try
-        {
-            PostAsync(_backend.RevokeWritePermissions).GetAwaiter().GetResult();
-        }
-        catch (MachineException)
-        {
-            // A finished thread writes no more.
-        }
-    }
-
     public void Dispose() => _wake.Dispose();
 
     private void Main()
@@ -172,7 +153,7 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
         {
             Leave("engine failure");
             _finished = true;
-            _observer.Ended(VcpuExit.MachineEnded, failure);
+            _group.Ended(this, VcpuExit.MachineEnded, failure);
         }
         _threadGone = true;
         DrainCommands();
@@ -196,14 +177,15 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
             _wake.Wait(null);
             return;
         }
-        Enter();
-        ulong? deadline;
-        lock (_vcpu.Bus.Gate)
-        {
-            _timers.RunDue();
-            deadline = _timers.NextDeadline;
-        }
-        if (_observer.Parked)
+        _group.Enter(this, _permit.Epoch);
+        ulong? deadline = null;
+        if (_timers is not null)
+            lock (_vcpu.Bus.Gate)
+            {
+                _timers.RunDue();
+                deadline = _timers.NextDeadline;
+            }
+        if (!_startup.IsStarted() || _group.IsParked(this))
         {
             SleepUntil(deadline);
             return;
@@ -217,8 +199,7 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
             case VcpuExit.Parked:
                 break;
             case VcpuExit.Halted:
-                lock (_vcpu.Bus.Gate)
-                    deadline = _timers.NextDeadline;
+                deadline = _timers?.NextDeadline;
                 if (_clock is InstructionClock counted && deadline is { } next)
                     counted.SkipTo(next);
                 else
@@ -227,7 +208,7 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
             case var exit:
                 Leave("guest ended");
                 _finished = true;
-                _observer.Ended(exit, null);
+                _group.Ended(this, exit, null);
                 break;
         }
     }
@@ -266,25 +247,5 @@ internal sealed class VcpuThread : IDirtyWriter, IDisposable
             command();
     }
 
-    private void Enter()
-    {
-        long epoch = _permit.Epoch;
-        if (_inside && _insideEpoch == epoch)
-            return;
-        Leave("new epoch");
-        _inside = true;
-        _insideEpoch = epoch;
-        _observer.RunStarted(epoch);
-        _clock.Start();
-        _observer.Entering();
-    }
-
-    private void Leave(string reason)
-    {
-        if (!_inside)
-            return;
-        _inside = false;
-        _clock.Stop();
-        _observer.RunStopped(_insideEpoch, reason);
-    }
+    private void Leave(string reason) => _group.Leave(this, reason);
 }

@@ -16,7 +16,7 @@ using MessagePack;
 namespace Godwit.Engine.Machine;
 
 /// <summary>
-/// A PC built from its spec: RAM, devices, the paravirtual interface, one vCPU and its thread. It starts paused; boot
+/// A PC built from its spec: RAM, devices, the paravirtual interface, vCPUs and their threads. It starts paused; boot
 /// images or a saved state come next.
 /// </summary>
 public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
@@ -27,14 +27,15 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     private readonly IMachineClock _clock;
     private readonly PcPlatform _platform;
     private readonly Hypercalls _hypercalls;
-    private readonly KvmMsrs _kvmMsrs;
-    private readonly Vcpu _vcpu;
-    private readonly IVcpuBackend _backend;
-    private readonly VcpuThread _thread;
+    private readonly Processor[] _processors;
+    private readonly VcpuThread[] _threads;
+    private readonly VcpuGroup _group;
+    private readonly Lock _gate;
     private readonly Lock _release = new();
     private bool _released;
     private MachineEnding? _ending;
     private bool _clockMoved;
+    private int _finished;
 
     /// <summary>Builds the machine; throws <see cref="MachineException"/> for a spec that cannot be run here.</summary>
     public VirtualMachine(MachineSpec spec, string name = "vm", BackendKind? backend = null)
@@ -49,27 +50,31 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         Permit = permit;
         _events = events;
         Memory = Allocate(spec);
-        Bus bus = new();
+        Bus[] buses = new Bus[spec.VcpuCount];
+        for (int i = 0; i < buses.Length; i++)
+            buses[i] = new Bus(i == 0 ? null : buses[0].Gate);
         _clock = spec.Clock == ClockMode.InstructionCount
-            ? new InstructionClock(spec.TscHz, () => _vcpu is null ? 0 : _vcpu.State.RetiredInstructions)
+            ? new InstructionClock(spec.TscHz, () => _processors?[0].Vcpu.State.RetiredInstructions ?? 0)
             : new HostClock(spec.TscHz);
-        TimerQueue timers = new(_clock) { EarlierDeadline = () => _thread?.LookUp() };
-        _platform = new PcPlatform(bus, spec.VcpuCount, _clock, timers, new Control(this), new Serial(Console), _ => _thread?.LookUp());
-        LocalApic apic = _platform.LocalApics[0];
-        _hypercalls = new Hypercalls(bus.Gate, Memory, vector => apic.Accept(DeliveryMode.Fixed, vector, level: false), new HypercallSink(this));
-        _kvmMsrs = new KvmMsrs(Memory, _clock, tscAdjust: () => _vcpu!.State.TscAdjust, settleEoi: apic.SettlePvEoi);
-        apic.PvEoi = _kvmMsrs.PvEoi;
-        _vcpu = new Vcpu(Memory, bus, apic, _clock, new VcpuServices(spec, _kvmMsrs, _clock));
-        VcpuRegisters registers = new(_vcpu);
-        _hypercalls.AttachVcpu(registers);
+        SafePoints safePoints = new();
+        _group = new VcpuGroup(_clock, safePoints, new Observer(this));
+        TimerQueue timers = new(_clock) { EarlierDeadline = () => _group.LookUp(0) };
+        _platform = new PcPlatform(buses, _clock, timers, new Control(this), new Serial(Console), _group.LookUp);
+        LocalApic first = _platform.LocalApics[0];
+        _hypercalls = new Hypercalls(_gate = buses[0].Gate, Memory, vector => first.Accept(DeliveryMode.Fixed, vector, level: false), new HypercallSink(this), _group.AfterInstruction);
+        // After the instruction: devices hold the machine lock, and vCPUs that wait for it are at no safe point.
         _hypercalls.PagesFreed += Memory.Dirty.DeclareFree;
-        _hypercalls.Unparked += _ => _thread?.LookUp();
-        bus.MapPorts(GodwitInterface.DoorbellPort, 1, new HypercallDoorbell(_hypercalls, () => registers, () => _vcpu.RequestExit(VcpuExit.Parked)), "hypercall doorbell");
-        _backend = backend(_vcpu);
-        CpuReset.Apply(ref _vcpu.State);
+        _hypercalls.Unparked += _group.LookUp;
+        _processors = [.. buses.Select((bus, i) => new Processor(i, spec, Memory, bus, _platform.LocalApics[i], _clock, safePoints, backend))];
+        foreach (Processor processor in _processors)
+        {
+            _hypercalls.AttachVcpu(processor.Registers);
+            processor.Vcpu.Bus.MapPorts(GodwitInterface.DoorbellPort, 1, new HypercallDoorbell(_hypercalls, () => processor.Registers, () => processor.Vcpu.RequestExit(VcpuExit.Parked)), "hypercall doorbell");
+        }
         Register();
-        _thread = new VcpuThread($"{name}/vcpu0", _vcpu, _backend, timers, _clock, Permit, new Observer(this));
-        Memory.Dirty.Attach(_thread);
+        _threads = [.. _processors.Select((p, i) => new VcpuThread($"{name}/vcpu{i}", p.Vcpu, p.Backend, i == 0 ? timers : null, p.Startup, _clock, Permit, _group))];
+        _group.Start(_threads);
+        Memory.Dirty.Attach(_group);
     }
 
     public MachineSpec Spec { get; }
@@ -92,7 +97,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         get
         {
             lock (_release)
-                return _released ? default : new MachineUsage(Memory.ResidentBytes, _vcpu.State.RetiredInstructions, _clock.Nanoseconds, _thread.BusyNanoseconds);
+                return _released ? default : new MachineUsage(Memory.ResidentBytes, Retired(), _clock.Nanoseconds, Busy());
         }
     }
 
@@ -105,25 +110,25 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     /// <summary>Loads boot images into a machine that has never run.</summary>
     public void Boot(BootImages images)
     {
-        lock (_vcpu.Bus.Gate)
+        lock (_gate)
         {
             AcpiTables tables = AcpiTables.Build(new AcpiConfiguration(Spec.VcpuCount));
             if (!tables.TryWrite((address, content) => Memory.TryWrite(new GuestPhysicalAddress(address), content.Span)))
                 throw new MachineException($"{Spec.MemoryBytes >> 20} MiB are too little for the ACPI tables");
-            GuestLoader.Load(Spec, Memory, images, new GuestPhysicalAddress(AcpiTables.RootPointer), _vcpu);
+            GuestLoader.Load(Spec, Memory, images, new GuestPhysicalAddress(AcpiTables.RootPointer), _processors[0].Vcpu);
         }
-        _backend.Reset();
+        Reset();
     }
 
     /// <summary>Enters guest code, as long as the permit lasts.</summary>
-    public Task RunAsync() => _thread.RunAsync();
+    public Task RunAsync() => _group.RunAsync();
 
-    public Task PauseAsync() => _thread.PauseAsync();
+    public Task PauseAsync() => _group.PauseAsync();
 
     public void Resume(TimeSpan elapsed)
     {
         long moved = (long)_clock.Nanoseconds + (long)elapsed.TotalNanoseconds;
-        lock (_vcpu.Bus.Gate)
+        lock (_gate)
         {
             // Counted time knows nothing of the world's.
             if (elapsed != TimeSpan.Zero && Spec.Clock == ClockMode.Host)
@@ -131,49 +136,49 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
             // The guest's clock page has an anchor in the past, and its watchdogs must know that they were not to blame.
             _clockMoved = true;
         }
-        _ = _thread.RunAsync();
+        _ = _group.RunAsync();
     }
 
     public IReadOnlyList<StateSection> SaveState()
     {
-        lock (_vcpu.Bus.Gate)
+        lock (_gate)
             return _state.Save();
     }
 
     public void LoadState(IReadOnlyList<StateSection> sections)
     {
-        lock (_vcpu.Bus.Gate)
+        lock (_gate)
             _state.Load(sections);
-        _backend.Reset();
+        Reset();
     }
 
     /// <summary>Bytes typed at the serial console; returns how many were taken.</summary>
     public int TypeAtConsole(ReadOnlySpan<byte> input)
     {
         int taken;
-        lock (_vcpu.Bus.Gate)
+        lock (_gate)
             taken = _platform.Uart.Receive(input);
-        _thread.LookUp();
+        _group.LookUp(0);
         return taken;
     }
 
     /// <summary>Lets a changed permit be seen at once.</summary>
-    public void LookUp() => _thread.LookUp();
+    public void LookUp() => _group.LookUp();
 
     /// <summary>Ends the machine and releases its memory.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _thread.FinishAsync().ConfigureAwait(false);
-        Memory.Dirty.Detach(_thread);
+        await _group.FinishAsync().ConfigureAwait(false);
+        Memory.Dirty.Detach(_group);
         Console.Close();
         lock (_release)
         {
             if (_released)
                 return;
             _released = true;
-            _backend.Dispose();
-            _vcpu.Dispose();
-            _thread.Dispose();
+            foreach (Processor processor in _processors)
+                processor.Dispose();
+            _group.Dispose();
             Memory.Dispose();
         }
     }
@@ -193,13 +198,35 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     private void Register()
     {
         // In this order: counted time is counted from the vCPU's instructions, and devices arm their timers by the clock.
-        _state.Add("vcpu0", _vcpu.SaveState, _vcpu.LoadState);
+        foreach (Vcpu vcpu in _processors.Select(processor => processor.Vcpu))
+            _state.Add($"vcpu{vcpu.Index}", vcpu.SaveState, vcpu.LoadState);
         _state.Add("clock", () => new ClockState { Nanoseconds = _clock.Nanoseconds }, LoadClock);
         _state.Add("platform", _platform);
-        _state.Add("kvm", _kvmMsrs);
+        foreach (Processor processor in _processors)
+            _state.Add(processor.Vcpu.Index == 0 ? "kvm" : $"kvm{processor.Vcpu.Index}", processor.KvmMsrs);
+        if (_processors.Length > 1)
+            _state.Add("startup", () => new StartupState { Waits = [.. _processors.Select(p => p.Startup.Waits)] }, LoadStartup);
         _state.Add("hypercalls", _hypercalls);
         _state.Add<ConsoleState>("console", Console.SaveState, Console.LoadState);
     }
+
+    private void LoadStartup(StartupState state)
+    {
+        if (state.Waits?.Length != _processors.Length)
+            throw new InvalidStateException($"startup: there must be {_processors.Length} vCPUs");
+        for (int i = 0; i < _processors.Length; i++)
+            _processors[i].Startup.Waits = state.Waits[i];
+    }
+
+    private void Reset()
+    {
+        foreach (Processor processor in _processors)
+            processor.Backend.Reset();
+    }
+
+    private ulong Retired() => (ulong)_processors.Sum(processor => (long)processor.Vcpu.State.RetiredInstructions);
+
+    private ulong Busy() => (ulong)_threads.Sum(thread => (long)thread.BusyNanoseconds);
 
     private void LoadClock(ClockState state) => _clock.Set(state.Nanoseconds);
 
@@ -207,42 +234,47 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
     private void End(MachineEnding ending)
     {
         _ending ??= ending;
-        _vcpu.RequestExit(VcpuExit.MachineEnded);
+        _group.RequestExit(VcpuExit.MachineEnded);
     }
 
-    private void Finish(VcpuExit exit, Exception? failure)
+    // Of several vCPUs each tells; the first one counts, and ends the others.
+    private void Finish(Vcpu vcpu, VcpuExit exit, Exception? failure)
     {
+        if (Interlocked.Exchange(ref _finished, 1) != 0)
+            return;
         MachineEnding ending = failure is not null
             ? new MachineEnding($"the engine failed: {failure.GetType().Name}: {failure.Message}", null)
-            : _ending ?? new MachineEnding(exit == VcpuExit.Shutdown ? DescribeShutdown() : $"the vCPU stopped: {exit}", null);
+            : _ending ?? new MachineEnding(exit == VcpuExit.Shutdown ? DescribeShutdown(vcpu) : $"the vCPU stopped: {exit}", null);
         _events.Add(new MachineEnded(Stopwatch.GetTimestamp(), ending.Reason, ending.ExitCode));
         // The end is known before the console's readers are told that no byte will follow.
         _ended.TrySetResult(ending);
         Console.Close();
+        _group.RequestExit(VcpuExit.MachineEnded);
     }
 
-    private string DescribeShutdown()
+    private static string DescribeShutdown(Vcpu vcpu)
     {
-        ref CpuState state = ref _vcpu.State;
+        ref CpuState state = ref vcpu.State;
         return $"the guest's processor shut down (triple fault) at {state.Cs.Selector:x}:{state.Rip:x}, CR2 {state.Cr2:x}, CR3 {state.Cr3:x}, after {state.RetiredInstructions} instructions";
     }
 
     private sealed class Observer(VirtualMachine machine) : IVcpuObserver
     {
-        public bool Parked => machine._hypercalls.IsParked(0);
+        public bool IsParked(int vcpu) => machine._hypercalls.IsParked(vcpu);
 
         public void RunStarted(long epoch) => machine._events.Add(new RunStarted(Stopwatch.GetTimestamp(), epoch));
 
         public void Entering()
         {
-            lock (machine._vcpu.Bus.Gate)
-                machine._kvmMsrs.Resumed(machine._clockMoved);
+            lock (machine._gate)
+                foreach (Processor processor in machine._processors)
+                    processor.KvmMsrs.Resumed(machine._clockMoved);
             machine._clockMoved = false;
         }
 
         public void RunStopped(long epoch, string reason) => machine._events.Add(new RunStopped(Stopwatch.GetTimestamp(), epoch, reason));
 
-        public void Ended(VcpuExit exit, Exception? failure) => machine.Finish(exit, failure);
+        public void Ended(Vcpu vcpu, VcpuExit exit, Exception? failure) => machine.Finish(vcpu, exit, failure);
     }
 
     private sealed class Control(VirtualMachine machine) : IMachineControl

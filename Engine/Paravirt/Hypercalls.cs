@@ -27,6 +27,7 @@ public sealed class Hypercalls : IGuestHandshake, ISavedState<HypercallsState>
     private readonly GuestMemory _memory;
     private readonly Action<byte> _raiseInterrupt;
     private readonly IHypercallSink _sink;
+    private readonly Action<Action> _afterInstruction;
     private readonly List<IHypercallContext> _vcpus = [];
     private readonly SortedSet<int> _parked = [];
     private TaskCompletionSource? _readyWaiter;
@@ -39,8 +40,10 @@ public sealed class Hypercalls : IGuestHandshake, ISavedState<HypercallsState>
     /// <param name="machineLock">The machine's one device lock.</param>
     /// <param name="raiseInterrupt">Raises an edge-triggered vector at vCPU 0's local APIC and wakes it; called under the lock.</param>
     /// <param name="sink">Where the guest's console bytes and marks go.</param>
-    public Hypercalls(Lock machineLock, GuestMemory memory, Action<byte> raiseInterrupt, IHypercallSink sink)
+    /// <param name="afterInstruction">Does something once the calling vCPU's instruction is over, without the lock; null: at once.</param>
+    public Hypercalls(Lock machineLock, GuestMemory memory, Action<byte> raiseInterrupt, IHypercallSink sink, Action<Action>? afterInstruction = null)
     {
+        _afterInstruction = afterInstruction ?? (action => action());
         _machineLock = machineLock;
         _memory = memory;
         _raiseInterrupt = raiseInterrupt;
@@ -269,7 +272,7 @@ public sealed class Hypercalls : IGuestHandshake, ISavedState<HypercallsState>
         }
         // All or nothing: the ranges are named only once the whole list has been checked.
         if (ranges.Count != 0)
-            PagesFreed?.Invoke(ranges);
+            _afterInstruction(() => PagesFreed?.Invoke(ranges));
         return 0;
     }
 

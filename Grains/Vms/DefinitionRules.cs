@@ -13,6 +13,7 @@ internal static class DefinitionRules
 {
     private const long MinMemory = (long)MachineSpecs.MinMemoryBytes;
     private const long MaxMemory = (long)MachineSpecs.MaxMemoryBytes;
+    private const int MaxVcpus = MachineSpecs.MaxVcpus;
     private const int MaxCommandLine = 2047;
 
     public static async Task RequireAsync(string name, VmDefinition definition, IReadOnlyList<HostInfo> hosts, IImageStore images)
@@ -46,7 +47,8 @@ internal static class DefinitionRules
         Require(d.MemoryBytes > 0, $"Memory of {d.MemoryBytes} bytes is none: a VM needs at least {MemorySize.Format(MinMemory)}.");
         Require(d.MemoryBytes >= MinMemory, $"Memory of {MemorySize.Format(d.MemoryBytes)} is too little: a VM needs at least {MemorySize.Format(MinMemory)}.");
         Require(d.MemoryBytes % 4096 == 0, $"Memory of {d.MemoryBytes} bytes is not a multiple of 4096.");
-        Require(d.VcpuCount == 1, $"{d.VcpuCount} CPUs cannot be had yet: a VM has one.");
+        Require(d.VcpuCount is >= 1 and <= MaxVcpus, $"{d.VcpuCount} vCPUs asked for: a VM has 1 to {MaxVcpus}.");
+        Require(d.VcpuCount == 1 || d.Clock != VmClock.InstructionCount, "Counted time (--clock icount) is one vCPU's: several run at once, and no run repeats another.");
         Require(d.CpuLevel is >= 1 and <= 3, $"CPU level {d.CpuLevel} does not exist: use 1 to 3 (x86-64-v1 to v3).");
         Require(Enum.IsDefined(d.Clock) && Enum.IsDefined(d.Boot), "The definition names an unknown clock or boot protocol.");
         Require(d.CommandLine is not null && d.CommandLine.Length <= MaxCommandLine, $"The command line is longer than {MaxCommandLine} characters.");

@@ -14,7 +14,7 @@ internal static class VmCreate
     private static readonly Option<FileInfo?> _kernel = new("--kernel") { Description = "Linux bzImage or multiboot 1 ELF (default: the built-in guest)", HelpName = "FILE" };
     private static readonly Option<FileInfo?> _initrd = new("--initrd") { Description = "Initramfs", HelpName = "FILE" };
     private static readonly Option<string> _append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", HelpName = "TEXT", DefaultValueFactory = _ => "" };
-    private static readonly Option<int> _cpus = new("--cpus") { Description = "Virtual CPUs", DefaultValueFactory = _ => 1 };
+    private static readonly Option<int> _cpus = new("--cpus") { Description = "vCPUs, 1 to 16 (one with --clock icount)", DefaultValueFactory = _ => 1 };
     private static readonly Option<string> _cpu = CpuOption.Create();
     private static readonly Option<string> _clock = new("--clock") { Description = "Guest time: the host's clock, or retired instructions", DefaultValueFactory = _ => "host" };
 

@@ -13,7 +13,7 @@ public static class RunCommand
         Option<string?> initrd = new("--initrd") { Description = "An initial RAM file system (or a multiboot module)" };
         Option<string> append = new("--append") { Description = "The kernel's command line, or the built-in guest's parameters", DefaultValueFactory = _ => "" };
         Option<string> memory = new("--memory") { Description = "RAM, e.g. 256M or 1G", DefaultValueFactory = _ => "256M" };
-        Option<int> cpus = new("--cpus") { Description = "vCPUs; more than one is not built yet", DefaultValueFactory = _ => 1 };
+        Option<int> cpus = new("--cpus") { Description = "vCPUs, 1 to 16; each runs on a thread of its own (one with --clock icount)", DefaultValueFactory = _ => 1 };
         Option<string> cpu = CpuOption.Create();
         Option<string> backend = new("--backend") { Description = "What executes guest code: translator (host code for what runs often; the default on x86-64 Linux), or interpreter", DefaultValueFactory = _ => Backends.Default.ToString().ToLowerInvariant() };
         Option<string> clock = new("--clock") { Description = "host: the host's time; icount: time is retired instructions, runs repeat exactly", DefaultValueFactory = _ => "host" };

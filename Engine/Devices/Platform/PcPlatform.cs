@@ -19,22 +19,24 @@ public sealed class PcPlatform : ISavedState<PlatformState>
 {
     private readonly LocalApic[] _localApics;
 
-    /// <param name="bus">Takes the ports and pages.</param>
-    /// <param name="vcpuCount">Local APICs to make; their identifiers count from 0, which is the bootstrap processor's.</param>
+    /// <param name="buses">
+    /// Take the ports and pages, one for each vCPU: all are alike but for the local APIC, which each vCPU has its own of.
+    /// Their identifiers count from 0, which is the bootstrap processor's.
+    /// </param>
     /// <param name="clock">Guest time.</param>
     /// <param name="timers">Guest timers.</param>
     /// <param name="machine">Told when the guest ends its machine.</param>
     /// <param name="console">Takes the serial output.</param>
     /// <param name="wake">Called with a vCPU's index when something for it comes to be pending.</param>
-    public PcPlatform(Bus bus, int vcpuCount, IGuestClock clock, ITimerQueue timers, IMachineControl machine, IConsoleSink console, Action<int> wake)
+    public PcPlatform(IReadOnlyList<Bus> buses, IGuestClock clock, ITimerQueue timers, IMachineControl machine, IConsoleSink console, Action<int> wake)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(vcpuCount, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(buses.Count, 1);
         ApicBus apicBus = new();
         IoApic = new IoApic(apicBus);
         apicBus.LevelEnded = IoApic.EndOfInterrupt;
         Pic = new Pic8259(new Lint0Line(this));
-        _localApics = new LocalApic[vcpuCount];
-        for (int i = 0; i < vcpuCount; i++)
+        _localApics = new LocalApic[buses.Count];
+        for (int i = 0; i < buses.Count; i++)
         {
             int vcpu = i;
             _localApics[i] = new LocalApic(i, i == 0, clock, timers, apicBus, Pic, () => wake(vcpu));
@@ -48,7 +50,9 @@ public sealed class PcPlatform : ISavedState<PlatformState>
         ResetPort = new ResetPort(machine);
         Keyboard = new I8042(machine);
         Post = new PostPort();
-        Map(bus, new DebugExit(machine));
+        DebugExit debugExit = new(machine);
+        for (int i = 0; i < buses.Count; i++)
+            Map(buses[i], _localApics[i], debugExit);
     }
 
     /// <summary>Lines for further devices: 16 to 23 are free, and so are 3, 5 to 7, 10 and 11.</summary>
@@ -109,7 +113,7 @@ public sealed class PcPlatform : ISavedState<PlatformState>
     private static T Present<T>(T? state)
         where T : class => state ?? throw new InvalidStateException($"platform: {typeof(T).Name} is missing");
 
-    private void Map(Bus bus, DebugExit debugExit)
+    private void Map(Bus bus, LocalApic localApic, DebugExit debugExit)
     {
         MapPorts(bus, Pic8259.MasterPort, Pic.MasterPorts, "8259 master");
         MapPorts(bus, Pic8259.SlavePort, Pic.SlavePorts, "8259 slave");
@@ -125,8 +129,7 @@ public sealed class PcPlatform : ISavedState<PlatformState>
         bus.MapPorts(AcpiPm.Port, AcpiPm.PortCount, Pm.Device, "ACPI PM");
         bus.MapPorts(DebugExit.Port, DebugExit.PortCount, debugExit, "debug exit");
         bus.MapMmio(IoApic.DefaultBase, IoApic.PageLength, IoApic, "I/O APIC");
-        // Each vCPU sees its own APIC at the same address; with several the vCPU must pick before the bus is asked.
-        bus.MapMmio(LocalApic.DefaultBase, LocalApic.PageLength, _localApics[0], "local APIC");
+        bus.MapMmio(LocalApic.DefaultBase, LocalApic.PageLength, localApic, "local APIC");
     }
 
     private static void MapPorts(Bus bus, ushort first, BytePorts ports, string name) => bus.MapPorts(first, ports.Count, ports, name);

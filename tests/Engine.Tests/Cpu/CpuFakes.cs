@@ -110,6 +110,14 @@ internal sealed class RecordingCaches : ITranslationCache, ICodeWatcher
     {
     }
 
+    public void RevokeWritePermissions()
+    {
+    }
+
+    public void RevokeWritePermission(PageNumber page)
+    {
+    }
+
     public bool IsCode(PageNumber page) => CodePages.Contains(page.Value);
 
     public void Written(GuestPhysicalAddress address, int length) => Writes.Add((address.Value, length));

@@ -18,7 +18,7 @@ public sealed class PlatformTests
     private readonly PcPlatform _pc;
     private int _wakes;
 
-    public PlatformTests() => _pc = new PcPlatform(_bus, 1, _clock, _clock.Timers, _machine, _machine, _ => _wakes++);
+    public PlatformTests() => _pc = new PcPlatform([_bus], _clock, _clock.Timers, _machine, _machine, _ => _wakes++);
 
     private LocalApic Apic => _pc.LocalApics[0];
 
@@ -177,7 +177,7 @@ public sealed class PlatformTests
             byte[] saved = MessagePackSerializer.Serialize(_pc.SaveState(), Untrusted);
             ManualClock clock = new() { Nanoseconds = _clock.Nanoseconds };
             Bus bus = new();
-            PcPlatform copy = new(bus, 1, clock, clock.Timers, _machine, _machine, _ => { });
+            PcPlatform copy = new([bus], clock, clock.Timers, _machine, _machine, _ => { });
             copy.LoadState(MessagePackSerializer.Deserialize<PlatformState>(saved, Untrusted));
             Assert.True(saved.AsSpan().SequenceEqual(MessagePackSerializer.Serialize(copy.SaveState(), Untrusted)), $"seed {seed}, round {round}");
             Assert.Equal(Apic.HasInterrupt, copy.LocalApics[0].HasInterrupt);

@@ -98,7 +98,7 @@ public sealed class SavedStateTests
             [typeof(IVectorSource)] = new NoVectors(),
             [typeof(IMachineControl)] = machine,
             [typeof(IConsoleSink)] = machine,
-            [typeof(Bus)] = new Bus(),
+            [typeof(IReadOnlyList<Bus>)] = new Bus[] { new() },
             [typeof(Action)] = () => { },
             [typeof(Action<int>)] = (int _) => { },
             [typeof(int)] = 1,

@@ -168,7 +168,8 @@ public sealed class MachineActorTests
     [InlineData(0ul, 1, "at least 2 MiB")]
     [InlineData((8ul << 20) + 1, 1, "not a multiple")]
     [InlineData(1ul << 50, 1, "more than")]
-    [InlineData(8ul << 20, 2, "only one")]
+    [InlineData(8ul << 20, 0, "1 to 16")]
+    [InlineData(8ul << 20, 17, "1 to 16")]
     public void ASpecThatCannotRunIsRefusedInOneLine(ulong memory, int vcpus, string reason)
     {
         MachineException refused = Assert.Throws<MachineException>(() => MachineSpecs.Create(memory, vcpus, ClockMode.Host, null, default, null, ""));

@@ -32,8 +32,8 @@ public sealed class GuestMemoryTests(ITestOutputHelper output)
     {
         using GuestMemory memory = new(MiB);
         Observer observer = new();
-        memory.Code.Observe(observer);
-        memory.Code.Add(Page(11));
+        using CodeWatch watch = memory.Code.Join(observer);
+        watch.Add(Page(11));
         memory.TryWrite(Page(10).Address, new byte[3 * PageNumber.Size].Select(_ => (byte)1).ToArray());
         using DirtySession session = memory.Dirty.Open("discard");
         memory.Discard(new PageRange(Page(11), 1));
@@ -53,13 +53,13 @@ public sealed class GuestMemoryTests(ITestOutputHelper output)
     {
         using GuestMemory memory = new(MiB);
         Observer observer = new();
-        memory.Code.Observe(observer);
-        memory.Code.Add(Page(5));
-        memory.Code.Add(Page(6));
-        memory.Code.Remove(Page(6));
+        using CodeWatch watch = memory.Code.Join(observer);
+        watch.Add(Page(5));
+        watch.Add(Page(6));
+        watch.Remove(Page(6));
         memory.TryWrite(Page(4).Address, new byte[3 * PageNumber.Size]);
         Assert.Equal([5], observer.Told);
-        memory.Code.Unobserve(observer);
+        watch.Dispose();
         memory.TryWrite(Page(5).Address, [1]);
         Assert.Equal([5], observer.Told);
     }

@@ -36,7 +36,7 @@ internal sealed unsafe class GuestMachine : IDisposable
         Bus bus = new();
         _clock = new CountingClock(() => _vcpu is null ? 0 : _vcpu.Context->State.RetiredInstructions);
         _timers = new TimerQueue(_clock);
-        _platform = new PcPlatform(bus, 1, _clock, _timers, new Control(this), new SerialSink(_serial), _ => _vcpu?.Kick());
+        _platform = new PcPlatform([bus], _clock, _timers, new Control(this), new SerialSink(_serial), _ => _vcpu?.Kick());
         Sink = new RecordingSink();
         Calls = new Hypercalls(bus.Gate, Memory, vector => _platform.LocalApics[0].Accept(DeliveryMode.Fixed, vector, level: false), Sink);
         Msrs = new KvmMsrs(Memory, _clock, () => _vcpu!.Context->State.TscAdjust, _platform.LocalApics[0].SettlePvEoi);

@@ -1,5 +1,7 @@
 using System.Diagnostics;
+using System.Net;
 using Godwit.Access;
+using Godwit.Access.Roles;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Images;
@@ -38,12 +40,14 @@ public sealed class GodwitClient : IAsyncDisposable
     public static async Task<GodwitClient> ConnectAsync(ClusterAccess access, TimeSpan? patience = null, CancellationToken cancellation = default)
     {
         await RequireStoreAsync(access);
+        var gateways = await access.ResolveGatewaysAsync(cancellation);
         var until = Stopwatch.GetTimestamp() + (long)((patience ?? _defaultPatience).TotalSeconds * Stopwatch.Frequency);
         var host = new HostBuilder()
             .ConfigureLogging(l => l.ClearProviders())
             .UseOrleansClient(client =>
             {
-                UseGateways(client, access);
+                UseGateways(client, access, gateways);
+                client.AddOutgoingGrainCallFilter(new ClientCredentialFilter(access.Credential));
                 client.Configure<ClientConnectionOptions>(o => o.Guard(access.Guard));
                 client.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = ("godwit", "godwit"));
                 client.Configure<ClientMessagingOptions>(o => o.ResponseTimeout = CallLimits.Look);
@@ -136,8 +140,17 @@ public sealed class GodwitClient : IAsyncDisposable
         _host.Dispose();
     }
 
-    private static void UseGateways(IClientBuilder client, ClusterAccess access) =>
-        client.UseRedisClustering(o => o.ConfigurationOptions = access.Store!.Options());
+    private static void UseGateways(IClientBuilder client, ClusterAccess access, IPEndPoint[] gateways)
+    {
+        if (access.Store is { } store)
+        {
+            client.UseRedisClustering(o => o.ConfigurationOptions = store.Options());
+        }
+        else
+        {
+            client.UseStaticClustering(gateways);
+        }
+    }
 
     private static async Task RequireStoreAsync(ClusterAccess access)
     {

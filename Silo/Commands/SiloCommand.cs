@@ -1,6 +1,8 @@
 using System.CommandLine;
+using System.Net;
 using System.Text.Json;
 using Godwit.Access;
+using Godwit.Access.Certificates;
 using Godwit.Engine.Machine;
 using Godwit.Grains.Interfaces;
 using Godwit.Silo.DataPlane;
@@ -8,6 +10,7 @@ using Godwit.Silo.Hosting;
 using Godwit.Silo.Machines;
 using Godwit.Silo.Store;
 using Microsoft.AspNetCore.Connections;
+using Orleans.Runtime;
 
 namespace Godwit.Silo.Commands;
 
@@ -25,6 +28,9 @@ internal static class SiloCommand
     {
         var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
         var storePassword = new Option<string?>("--store-password-file") { Description = $"Holds the store's password, mode 600 (default: ${StoreLogin.PasswordVariable}; the embedded store needs neither)", HelpName = "FILE" };
+        var storeTls = new Option<bool>("--store-tls") { Description = "Speak TLS to the store, whose certificate must be from the cluster's authority (or, without one, from one that this machine trusts)" };
+        var address = new Option<string?>("--address") { Description = "Address of this machine to listen at (default: 127.0.0.1); others need a certificate of the cluster's authority", HelpName = "IP" };
+        var identity = new Option<string?>("--identity") { Description = $"This silo's certificate as \"godwit cluster issue silo\" wrote it (default: {Identity.FileName} in the cluster folder)", HelpName = "FILE" };
         var name = new Option<string?>("--name") { Description = "Name of this silo (default: silo- and its port)", HelpName = "N" };
         var siloPort = new Option<int>("--silo-port") { Description = "Port for other silos (default: a free one)", HelpName = "P" };
         var gatewayPort = new Option<int>("--gateway-port") { Description = "Port for clients (default: a free one)", HelpName = "P" };
@@ -57,31 +63,31 @@ internal static class SiloCommand
             Examples:
               godwit silo
               godwit silo --name b --memory 2G
-              godwit silo --store 10.0.0.5:6379 --name c
+              godwit silo --cluster c --address 10.0.0.7 --store 10.0.0.5:6379
               godwit silo --drain-timeout 300
             """)
-        { store, storePassword, name, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, margin, checkpoints, detection, drain, backend, protocol, log, CommonOptions.Cluster, CommonOptions.Json };
+        { store, storePassword, storeTls, name, address, identity, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, margin, checkpoints, detection, drain, backend, protocol, log, CommonOptions.Cluster, CommonOptions.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);
-            var secret = folder.Secret();
-            var port = parsed.GetValue(siloPort) is var p and not 0 ? p : FreePort.Find();
+            var membership = Membership.OfSilo(folder.Path, parsed.GetValue(identity), TimeProvider.System);
+            var ports = ListeningPorts.Require(parsed.GetValue(address), membership, parsed.GetValue(siloPort), parsed.GetValue(gatewayPort), parsed.GetValue(dataPort));
             return await RunAsync(
                 new SiloSettings
                 {
-                    Store = await RequireStoreAsync(parsed.GetValue(store), parsed.GetValue(storePassword), folder, storeExecutable, cancellation),
-                    Name = RequireName(parsed.GetValue(name) ?? $"silo-{port}"),
-                    SiloPort = port,
-                    GatewayPort = parsed.GetValue(gatewayPort),
-                    DataPort = parsed.GetValue(dataPort),
+                    Store = await RequireStoreAsync(parsed.GetValue(store), parsed.GetValue(storePassword), parsed.GetValue(storeTls), membership, folder, storeExecutable, cancellation),
+                    Name = RequireName(parsed.GetValue(name) ?? membership.Identity?.Peer.Name ?? $"silo-{ports.Silo}"),
+                    Address = ports.Address,
+                    SiloPort = ports.Silo,
+                    GatewayPort = ports.Gateway,
+                    DataPort = ports.Data,
                     MemoryBytes = RequireMemory(parsed.GetValue(memory)),
                     Features = new SiloFeatures(
                         parsed.GetValue(vcpus),
                         parsed.GetValue(backend).ToString().ToLowerInvariant(),
                         [.. CpuLevels.Executed.Select(level => (int)level)],
                         RequireLabels(parsed.GetValue(label) ?? [])),
-                    Secret = secret,
-                    Guard = new SecretGuard(secret),
+                    Membership = membership,
                     Lease = TimeSpan.FromSeconds(parsed.GetValue(lease)),
                     LeaseMargin = TimeSpan.FromSeconds(parsed.GetValue(margin)),
                     CheckpointFolder = Path.GetFullPath(parsed.GetValue(checkpoints) ?? folder.CheckpointPath),
@@ -92,7 +98,7 @@ internal static class SiloCommand
                 },
                 (vm, spec) => machines(vm, spec, parsed.GetValue(backend)),
                 parsed.GetValue(CommonOptions.Json),
-                retryPort: parsed.GetValue(siloPort) == 0,
+                retryPort: parsed.GetValue(siloPort) == 0 && IPAddress.IsLoopback(ports.Address),
                 cancellation);
         });
         return command;
@@ -104,7 +110,7 @@ internal static class SiloCommand
         for (var attempt = 1; ; attempt++)
         {
             await using var app = await SiloHost.BuildAsync(settings, machines);
-            await JoinCheck.RequireAsync(app.Services, settings.Guard, cancellation);
+            await JoinCheck.RequireAsync(app.Services, settings.Membership.Guard, cancellation);
             await ProtocolCheck.RequireAsync(app.Services, cancellation);
             try
             {
@@ -124,7 +130,7 @@ internal static class SiloCommand
             catch (Exception e) when (retryPort && attempt < PortAttempts && e.GetBaseException() is AddressInUseException or System.Net.Sockets.SocketException { SocketErrorCode: System.Net.Sockets.SocketError.AddressAlreadyInUse })
             {
                 // A port that was free a moment ago is not any more.
-                settings = settings with { SiloPort = FreePort.Find() };
+                settings = settings with { SiloPort = FreePort.Find(settings.Address) };
                 continue;
             }
 
@@ -144,20 +150,26 @@ internal static class SiloCommand
     private static async Task SayReadyAsync(WebApplication app, SiloSettings settings, bool json)
     {
         var silo = app.Services.GetRequiredService<SiloIdentity>();
+        var gateway = app.Services.GetRequiredService<ILocalSiloDetails>().GatewayAddress?.Endpoint.ToString();
         var data = app.Services.GetRequiredService<DataPlaneAddress>().Find();
         await Console.Out.WriteLineAsync(json
-            ? JsonSerializer.Serialize(new { ready = true, name = silo.Name, address = silo.Address, store = settings.Store.Address, data, pid = Environment.ProcessId, memoryBytes = settings.MemoryBytes }, JsonSerializerOptions.Web)
-            : $"silo {silo.Name} ready: store {settings.Store.Address}, data port {data}, {MemorySize.Format(settings.MemoryBytes)} for guests (process {Environment.ProcessId})");
+            ? JsonSerializer.Serialize(new { ready = true, name = silo.Name, address = silo.Address, store = settings.Store.Address, gateway, data, pid = Environment.ProcessId, memoryBytes = settings.MemoryBytes }, JsonSerializerOptions.Web)
+            : $"silo {silo.Name} ready: store {settings.Store.Address}, gateway {gateway}, data port {data}, {MemorySize.Format(settings.MemoryBytes)} for guests (process {Environment.ProcessId})");
     }
 
-    private static async Task<StoreLogin> RequireStoreAsync(string? given, string? passwordFile, ClusterFolder folder, string executable, CancellationToken cancellation)
+    private static async Task<StoreLogin> RequireStoreAsync(string? given, string? passwordFile, bool tls, Membership membership, ClusterFolder folder, string executable, CancellationToken cancellation)
     {
         if (given is null)
         {
             return await new StoreFinder(folder, executable).FindOrStartAsync(cancellation);
         }
 
-        var login = StoreLogin.Find(folder.Path, given, passwordFile)!;
+        var login = StoreLogin.Find(folder.Path, given, passwordFile)! with
+        {
+            Tls = tls,
+            Authorities = membership.Identity?.Authorities ?? [],
+            Certificate = membership.Identity?.Certificate,
+        };
         return await login.WhyNotAsync() is { } reason ? throw new IOException(reason) : login;
     }
 

@@ -7,10 +7,13 @@ namespace Godwit.Silo.Hosting;
 public static class FreePort
 {
     /// <summary>A loopback port that was free a moment ago: another process may still take it, and the listener then fails.</summary>
-    public static int Find()
+    public static int Find() => Find(IPAddress.Loopback);
+
+    /// <summary>As <see cref="Find()"/>, at another address of this machine.</summary>
+    public static int Find(IPAddress address)
     {
-        using var probe = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        using var probe = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        probe.Bind(new IPEndPoint(address, 0));
         return ((IPEndPoint)probe.LocalEndPoint!).Port;
     }
 }

@@ -1,5 +1,5 @@
-using System.Net;
 using Godwit.Access;
+using Godwit.Access.Roles;
 using Godwit.Engine.Machine;
 using Godwit.Grains.Hosts;
 using Godwit.Grains.Images;
@@ -46,7 +46,7 @@ public static class SiloHost
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.Limits.MaxConcurrentConnections = MaxDataConnections;
-            kestrel.Listen(IPAddress.Loopback, settings.DataPort, listen => listen.UseConnectionHandler<DataPlaneHandler>());
+            kestrel.Listen(settings.Address, settings.DataPort, listen => listen.UseConnectionHandler<DataPlaneHandler>());
         });
         builder.Host.UseOrleans(silo => ConfigureOrleans(silo, settings));
         AddGodwit(builder.Services, settings, store, machines);
@@ -55,16 +55,16 @@ public static class SiloHost
 
     private static void ConfigureOrleans(ISiloBuilder silo, SiloSettings settings)
     {
-        var siloPort = settings.SiloPort != 0 ? settings.SiloPort : FreePort.Find();
-        var gatewayPort = settings.GatewayPort != 0 ? settings.GatewayPort : FreePort.Find();
+        var siloPort = settings.SiloPort != 0 ? settings.SiloPort : FreePort.Find(settings.Address);
+        var gatewayPort = settings.GatewayPort != 0 ? settings.GatewayPort : FreePort.Find(settings.Address);
         silo.UseRedisClustering(o => o.ConfigurationOptions = StoreConnection.Options(settings.Store));
         silo.AddRedisGrainStorageAsDefault(o => o.ConfigurationOptions = StoreConnection.Options(settings.Store));
-        silo.ConfigureEndpoints(IPAddress.Loopback, siloPort, gatewayPort);
+        silo.ConfigureEndpoints(settings.Address, siloPort, gatewayPort);
         silo.Configure<SiloConnectionOptions>(o =>
         {
-            o.ConfigureSiloInboundConnection(c => c.UseGuardToAccept(settings.Guard, ClusterPort.Silo));
-            o.ConfigureSiloOutboundConnection(c => c.UseGuardToConnect(settings.Guard, ClusterPort.Silo));
-            o.ConfigureGatewayInboundConnection(c => c.UseGuardToAccept(settings.Guard, ClusterPort.Gateway));
+            o.ConfigureSiloInboundConnection(c => c.UseGuardToAccept(settings.Membership.Guard, ClusterPort.Silo));
+            o.ConfigureSiloOutboundConnection(c => c.UseGuardToConnect(settings.Membership.Guard, ClusterPort.Silo));
+            o.ConfigureGatewayInboundConnection(c => c.UseGuardToAccept(settings.Membership.Guard, ClusterPort.Gateway));
         });
         silo.Configure<ClusterOptions>(o => (o.ClusterId, o.ServiceId) = (ClusterId, ClusterId));
         silo.Configure<SiloOptions>(o => o.SiloName = settings.Name);
@@ -83,10 +83,13 @@ public static class SiloHost
     private static void AddGodwit(IServiceCollection services, SiloSettings settings, StoreConnection store, Func<string, MachineSpec, IMachine> machines)
     {
         services.AddSingleton(_ => store);
-        services.AddSingleton(settings.Guard);
+        services.AddSingleton(settings.Membership.Guard);
+        services.AddSingleton(settings.Membership.Callers);
+        services.AddSingleton<IIncomingGrainCallFilter, RoleFilter>();
+        services.AddSingleton<IOutgoingGrainCallFilter>(new SiloCredentialFilter(settings.Membership.Secret));
         services.AddSingleton(machines);
         services.AddSingleton(TimeProvider.System);
-        services.AddSingleton(new ClusterToken(settings.Secret.DataToken));
+        services.AddSingleton(new ClusterToken(settings.Membership.Secret.DataToken));
         services.AddSingleton(p =>
         {
             var details = p.GetRequiredService<ILocalSiloDetails>();
@@ -114,8 +117,8 @@ public static class SiloHost
             p.GetRequiredService<TimeProvider>(),
             p.GetRequiredService<IOptions<OwnershipOptions>>().Value,
             p.GetRequiredService<IGrainFactory>(),
-            settings.Secret.DataToken,
-            settings.Guard,
+            settings.Membership.Secret.DataToken,
+            settings.Membership.Guard,
             p.GetRequiredService<ILogger<MigrationSource>>()));
         services.AddSingleton<VmHost>();
         services.AddSingleton<IVmHost>(p => p.GetRequiredService<VmHost>());

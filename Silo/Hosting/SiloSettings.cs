@@ -1,3 +1,4 @@
+using System.Net;
 using Godwit.Access;
 using Godwit.Grains.Interfaces;
 using Godwit.Silo.Machines;
@@ -12,6 +13,9 @@ public sealed record SiloSettings
 
     /// <summary>Name by which people and commands know the silo.</summary>
     public required string Name { get; init; }
+
+    /// <summary>Where it listens, and how others reach it.</summary>
+    public IPAddress Address { get; init; } = IPAddress.Loopback;
 
     /// <summary>Port for other silos; 0: a free one.</summary>
     public int SiloPort { get; init; }
@@ -28,10 +32,8 @@ public sealed record SiloSettings
     /// <summary>What it has for guests besides memory.</summary>
     public required SiloFeatures Features { get; init; }
 
-    public required ClusterSecret Secret { get; init; }
-
-    /// <summary>What is done on each connection before it is used.</summary>
-    public required ConnectionGuard Guard { get; init; }
+    /// <summary>What makes it one of its cluster.</summary>
+    public required Membership Membership { get; init; }
 
     /// <summary>How long a lease on a VM lasts.</summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(5);

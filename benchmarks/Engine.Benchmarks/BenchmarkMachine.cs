@@ -50,7 +50,7 @@ internal sealed unsafe class BenchmarkMachine : IDisposable
 
     private sealed class Services : IVcpuServices
     {
-        public CpuidResult Cpuid(uint leaf, uint subleaf) => CpuidModel.Query(CpuLevel.V1, leaf, subleaf);
+        public CpuidResult Cpuid(uint leaf, uint subleaf) => CpuidModel.Query(CpuLevels.Highest, leaf, subleaf);
 
         public bool ReadMsr(uint index, out ulong value)
         {

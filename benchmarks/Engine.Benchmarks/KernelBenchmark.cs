@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics.X86;
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Memory;
 using static Iced.Intel.AssemblerRegisters;
@@ -12,13 +13,18 @@ internal static unsafe class KernelBenchmark
 {
     private const double Seconds = 0.3;
 
+    /// <summary>Rounds before time is taken.</summary>
+    private const int WarmUp = 100;
+
+    private static IEnumerable<Kernel> Kernels => Fma.IsSupported && Avx2.IsSupported ? [.. VectorKernels.All, .. AvxKernels.All] : VectorKernels.All;
+
     /// <summary>Arguments: parts of names; none: all kernels.</summary>
     public static int Run(string[] args)
     {
         Console.WriteLine($"{"microseconds a round",-24} {"native",10} {"translator",12} {"interpreter",12} {"translator/native",18} {"interpreter/native",19}");
         double product = 1;
         int count = 0;
-        foreach (Kernel kernel in VectorKernels.All.Where(kernel => args.Length == 0 || args.Any(kernel.Name.Contains)))
+        foreach (Kernel kernel in Kernels.Where(kernel => args.Length == 0 || args.Any(kernel.Name.Contains)))
         {
             using NativeKernel native = new(kernel);
             double once = Time(native.Run);
@@ -36,6 +42,9 @@ internal static unsafe class KernelBenchmark
     /// <summary>Processor seconds for a round: the best of three runs of as many as fill the time.</summary>
     private static double Time(Action<long> run)
     {
+        // The first runs compile and translate.
+        run(WarmUp);
+        run(WarmUp);
         long rounds = 1;
         double time;
         while ((time = Once(run, rounds)) < Seconds / 8)
@@ -72,7 +81,8 @@ internal static unsafe class KernelBenchmark
             a.mov(rbx, BenchmarkMachine.Data);
             kernel.WriteAll(a, a => a.hlt());
         }, translated);
-        machine.Vcpu.Context->State.Cr4 |= Cr4.OSFXSR | Cr4.OSXMMEXCPT;
+        machine.Vcpu.Context->State.Cr4 |= Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.OSXSAVE;
+        machine.Vcpu.Context->State.Xcr0 = Xcr0.X87 | Xcr0.Sse | Xcr0.Avx;
         machine.Memory.TryWrite(new GuestPhysicalAddress(BenchmarkMachine.Data), Kernel.Data());
         return machine;
     }

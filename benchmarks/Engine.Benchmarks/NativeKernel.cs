@@ -19,7 +19,6 @@ internal sealed unsafe class NativeKernel : IDisposable
         a.mov(rbx, rdi);
         kernel.WriteAll(a, a =>
         {
-            a.vzeroupper();
             foreach (AssemblerRegister64 register in Saved.Reverse())
                 a.pop(register);
             a.ret();

@@ -16,6 +16,13 @@ internal static class ClusterOptions
         Recursive = true,
     };
 
+    public static readonly Option<string[]> Gateway = new("--gateway")
+    {
+        Description = "Where a silo takes clients; again for more (default: those of the cluster folder)",
+        HelpName = "HOST:PORT",
+        Recursive = true,
+    };
+
     public static readonly Option<string?> StorePasswordFile = new("--store-password-file")
     {
         Description = $"Holds the password of a store that is not the embedded one (mode 600; or ${StoreLogin.PasswordVariable})",
@@ -39,6 +46,7 @@ internal static class ClusterOptions
     {
         group.Options.Add(Store);
         group.Options.Add(StorePasswordFile);
+        group.Options.Add(Gateway);
         group.Options.Add(Cluster);
         group.Options.Add(Json);
     }
@@ -46,7 +54,7 @@ internal static class ClusterOptions
     /// <summary>A client of the cluster that the options name; throws <see cref="GodwitException"/> where there is none.</summary>
     public static Task<GodwitClient> ConnectAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var access = ClusterAccess.Open(parsed.GetValue(Cluster)!, parsed.GetValue(Store), parsed.GetValue(StorePasswordFile));
+        var access = ClusterAccess.Open(parsed.GetValue(Cluster)!, parsed.GetValue(Store), parsed.GetValue(StorePasswordFile), parsed.GetValue(Gateway));
         return GodwitClient.ConnectAsync(access, cancellation: cancellation);
     }
 

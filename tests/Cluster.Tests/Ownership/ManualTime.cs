@@ -3,11 +3,15 @@ namespace Godwit.Cluster.Tests.Ownership;
 /// <summary>A clock that the test moves; timers fire in order while it does.</summary>
 internal sealed class ManualTime : TimeProvider
 {
+    private static readonly DateTimeOffset _start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
     private long _now;
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    public override DateTimeOffset GetUtcNow() => _start + TimeSpan.FromTicks(GetTimestamp());
 
     public override long GetTimestamp()
     {

@@ -52,6 +52,9 @@ internal sealed class RandomProgram(int seed)
             Label next = a.CreateLabel();
             switch (_random.Next(6))
             {
+                case 5 when _random.Next(2) == 0:
+                    Turns(a);
+                    break;
                 case 5:
                     Loop(a);
                     break;
@@ -240,6 +243,41 @@ internal sealed class RandomProgram(int seed)
             case 5: a.jle(target); break;
             case 6: a.ja(target); break;
             case 7: a.jge(target); break;
+        }
+    }
+
+    /// <summary>A block that branches to itself: a pointer moves by constants from turn to turn, flags go over from one to the next.</summary>
+    private void Turns(Assembler a)
+    {
+        Label top = a.CreateLabel();
+        a.lea(rsi, __[rdi + (_random.Next(2) == 0 ? _random.Next(-900, 100) : _random.Next(-WindowBytes / 2 + 1600, WindowBytes / 2 - 1600))]);
+        a.mov(ecx, _random.Next(1, 40));
+        a.Label(ref top);
+        for (int i = _random.Next(1, 8); i > 0; i--)
+        {
+            int displacement = _random.Next(-60, 60);
+            switch (_random.Next(9))
+            {
+                case 0: a.add(__dword_ptr[rsi + displacement], eax); break;
+                case 1: a.movups(xmm5, __xmmword_ptr[rsi + displacement]); break;
+                case 2: a.movdqu(__xmmword_ptr[rsi + displacement], xmm6); break;
+                case 3: a.paddd(xmm6, xmm5); break;
+                case 4: a.adc(edx, __dword_ptr[rsi + displacement]); break;
+                case 5: a.xor(ebx, edx); break;
+                case 6: a.movsd(xmm6, __qword_ptr[rsi + displacement]); break;
+                case 7: a.sbb(r10, rbx); break;
+                default: a.add(rsi, _random.Next(-8, 32)); break;
+            }
+        }
+        if (_random.Next(2) == 0)
+        {
+            a.dec(ecx);
+            a.jnz(top);
+        }
+        else
+        {
+            a.sub(ecx, 3);
+            a.jg(top);
         }
     }
 

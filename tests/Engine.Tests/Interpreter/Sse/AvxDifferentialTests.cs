@@ -32,8 +32,14 @@ public sealed class AvxDifferentialTests(ITestOutputHelper output)
         // Gathers are left to the interpreter, and the unit's first run would follow any index.
         IEnumerable<Code> forms = UnitForms.OfVex(CpuidFeature.AVX, CpuidFeature.AVX2, CpuidFeature.FMA, CpuidFeature.F16C, CpuidFeature.AES, CpuidFeature.PCLMULQDQ)
             .Where(code => !code.ToString().Contains("gather", StringComparison.Ordinal));
-        if (Avx2.IsSupported)
-            DifferentialRun.Compare(forms, translated, output);
+        if (!Avx2.IsSupported)
+            return;
+        DifferentialRun.Compare(forms, translated, output);
+        // Estimates differ between processors; the others reach MXCSR, or store to where no operand points.
+        Assert.All(translated.Interpreted, code => Assert.Contains(code.Mnemonic(), new[]
+        {
+            Mnemonic.Vrcpps, Mnemonic.Vrcpss, Mnemonic.Vrsqrtps, Mnemonic.Vrsqrtss, Mnemonic.Vldmxcsr, Mnemonic.Vstmxcsr, Mnemonic.Vmaskmovdqu,
+        }));
     }
 
     private void Compare(IEnumerable<Code> forms)

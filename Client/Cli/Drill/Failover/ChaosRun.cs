@@ -152,7 +152,7 @@ internal sealed class ChaosRun(DrillSession session, DrillCluster cluster) : IAs
     }
 
     /// <summary>Lets time pass, looking.</summary>
-    private Task PassAsync(TimeSpan time, CancellationToken cancellation)
+    private Task<bool> PassAsync(TimeSpan time, CancellationToken cancellation)
     {
         long began = Stopwatch.GetTimestamp();
         return Watch.UntilAsync(async () =>
@@ -171,7 +171,7 @@ internal sealed class ChaosRun(DrillSession session, DrillCluster cluster) : IAs
     private async Task<IReadOnlyList<VmInfo>> ShowAsync(CancellationToken cancellation) =>
         await Task.WhenAll(_guests.Select(guest => guest.Vm.ShowAsync(cancellation))).ConfigureAwait(false);
 
-    private async Task MoveAsync(TrackedGuest guest, string target, CancellationToken cancellation)
+    private static async Task MoveAsync(TrackedGuest guest, string target, CancellationToken cancellation)
     {
         try
         {

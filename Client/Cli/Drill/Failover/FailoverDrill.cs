@@ -119,7 +119,7 @@ internal sealed class FailoverDrill(DrillSession session, GuestPlan plan, LinuxG
     }
 
     /// <summary>It works, and there are three checkpoints more: a whole one and two that continue it.</summary>
-    private async Task<VmInfo> ReadyAsync(Vm vm, CancellationToken cancellation)
+    private static async Task<VmInfo> ReadyAsync(Vm vm, CancellationToken cancellation)
     {
         VmInfo info = await vm.ShowAsync(cancellation).ConfigureAwait(false);
         bool wanted = info.Definition.Restart!.Mode == RestartMode.Checkpoint;

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter.SystemInstructions;
 using Iced.Intel;
 
 namespace Godwit.Engine.Interpreter.Integer;
@@ -209,8 +210,12 @@ internal static unsafe class Stack
         {
             if (!EFlags.MayUseStack(c) || !StackForms.Pop<T, TStack>(c, out T value))
                 return null;
+            ulong before = c->State.Rflags;
             EFlags.Pop(c, ShiftForms.Extend(value), sizeof(T));
-            return op + 1;
+            // An interrupt that waited comes now, a trap after the next instruction, and AC changes what accesses may do.
+            return ((before ^ c->State.Rflags) & c->State.Rflags & Rflags.IF) != 0 || ((before ^ c->State.Rflags) & (Rflags.TF | Rflags.AC)) != 0
+                ? Plumbing.Leave(c, op)
+                : op + 1;
         }
     }
 

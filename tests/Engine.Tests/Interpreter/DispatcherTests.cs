@@ -31,6 +31,35 @@ public sealed unsafe class DispatcherTests
     }
 
     [Fact]
+    public void AnInterruptThatWaitedComesRightAfterPopf()
+    {
+        using TestMachine machine = new(64);
+        machine.SetHandler(0x40, Handler);
+        machine.Load(a => a.hlt(), Handler);
+        machine.Load(a =>
+        {
+            Label again = a.CreateLabel();
+            a.mov(ecx, 200);
+            a.push(0x202);
+            a.Label(ref again);
+            a.push(0x002);
+            a.popfq();
+            a.inc(ebx);
+            a.dec(ecx);
+            a.jnz(again);
+            a.popfq();
+            a.inc(ebx);
+            a.inc(ebx);
+            a.hlt();
+        });
+        // Warm: the blocks before are linked when it comes.
+        machine.Backend.Run(300);
+        machine.Interrupts.Raise(0x40);
+        machine.RunToHalt();
+        Assert.Equal(200ul, machine.State.Gpr[Gpr.RBX]);
+    }
+
+    [Fact]
     public void HltEndsWithAnInterrupt()
     {
         using TestMachine machine = new(64);

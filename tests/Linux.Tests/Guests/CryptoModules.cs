@@ -15,7 +15,7 @@ internal static partial class CryptoModules
     public const string Report = "awk '/^driver/{d=$3}/^selftest/{print d, $3}' /proc/crypto";
 
     /// <summary>Loads them all.</summary>
-    public const string Command = "sh /root/crypto.sh";
+    public const string Command = "sh crypto.sh";
 
     private const string Script = "crypto.sh";
 
@@ -37,7 +37,7 @@ internal static partial class CryptoModules
         HashSet<string> arch = [.. File.ReadAllLines(Path.Combine(folder, "x86"))];
         foreach (string name in s_portable.Concat(arch.Order(StringComparer.Ordinal)))
             Add(name, modules, order);
-        string script = string.Concat(order.Select(name => $"insmod /root/{name}.ko || echo {name} cannot be loaded\n"));
+        string script = string.Concat(order.Select(name => $"insmod ./{name}.ko || echo {name} cannot be loaded\n"));
         return
         [
             .. order.Select(name => new InitramfsFile($"root/{name}.ko", modules[name], Executable: false)),

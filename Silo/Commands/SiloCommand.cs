@@ -67,6 +67,7 @@ internal static class SiloCommand
               godwit silo --drain-timeout 300
             """)
         { store, storePassword, storeTls, name, address, identity, siloPort, gatewayPort, dataPort, memory, vcpus, label, lease, margin, checkpoints, detection, drain, backend, protocol, log, CommonOptions.Cluster, CommonOptions.Json };
+        command.Subcommands.Add(HealthCommand.Create());
         command.SetAction(async (parsed, cancellation) =>
         {
             var folder = new ClusterFolder(parsed.GetValue(CommonOptions.Cluster)!);

@@ -58,7 +58,7 @@ internal static class HealthCommand
         }
         catch (AccessRefusedException e)
         {
-            throw new IOException($"The silo at {gateway} does not let this folder's owner in: {e.Message}.");
+            throw new IOException($"What listens at {gateway} and this folder's owner are not of one cluster: {e.Message}.");
         }
         catch (Exception e) when (e is SocketException or IOException)
         {

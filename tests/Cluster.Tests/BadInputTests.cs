@@ -20,7 +20,7 @@ public sealed class BadInputTests(TwoSilos cluster)
         { "too little", _small with { MemoryBytes = 4096 }, ClusterError.Invalid, "too little" },
         { "odd", _small with { MemoryBytes = (4 << 20) + 1 }, ClusterError.Invalid, "multiple of 4096" },
         { "too much", _small with { MemoryBytes = 1L << 40 }, ClusterError.NoRoom, "more than any silo has" },
-        { "more CPUs", _small with { VcpuCount = 2 }, ClusterError.Invalid, "2 CPUs" },
+        { "too many vCPUs", _small with { VcpuCount = 17 }, ClusterError.Invalid, "17 vCPUs" },
         { "a kernel that is not there", _small with { Boot = VmBoot.Linux, Kernel = new string('0', 64) }, ClusterError.NotFound, "upload it first" },
         { "a kernel that is no hash", _small with { Boot = VmBoot.Linux, Kernel = "../../etc/passwd" }, ClusterError.Invalid, "64 lower-case hex digits" },
         { "no kernel", _small with { Boot = VmBoot.Linux }, ClusterError.Invalid, "kernel image is needed" },

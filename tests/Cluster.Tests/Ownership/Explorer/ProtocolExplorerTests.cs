@@ -7,7 +7,7 @@ namespace Godwit.Cluster.Tests.Ownership.Explorer;
 
 /// <summary>
 /// Seeded runs of the ownership protocol: never two runners, and never none for good. GODWIT_EXPLORE sets how many
-/// (20,000; by hand 100,000), GODWIT_EXPLORE_FROM the first seed.
+/// (10,000; by hand 100,000), GODWIT_EXPLORE_FROM the first seed.
 /// </summary>
 public sealed class ProtocolExplorerTests(ITestOutputHelper output)
 {
@@ -16,7 +16,7 @@ public sealed class ProtocolExplorerTests(ITestOutputHelper output)
     [Fact]
     public void NoInterleavingHasTwoRunnersOrNoneForGood()
     {
-        var runs = Setting("GODWIT_EXPLORE", 20_000);
+        var runs = Setting("GODWIT_EXPLORE", 10_000);
         var first = Setting("GODWIT_EXPLORE_FROM", 0);
         long steps = 0, claims = 0, takenBack = 0, moved = 0;
         for (var seed = first; seed < first + runs; seed++)

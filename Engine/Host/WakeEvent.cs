@@ -46,10 +46,11 @@ public sealed unsafe class WakeEvent : IDisposable
         _ = Native.Ppoll(&poll, 1, nanoseconds is null ? null : &time, null);
         if ((poll.Revents & Native.POLLIN) != 0)
         {
-            // Cleared before the read: a wake in between writes again and at worst ends the next wait early.
-            Interlocked.Exchange(ref _signalled, 0);
+            // Cleared after the read: a wake in between is seen by what the thread looks at now, while one that wrote before
+            // the read and found the flag clear would leave it set with nothing to poll, and every later wake would be lost.
             ulong count;
             _ = Native.Read(lease.Descriptor, &count, sizeof(ulong));
+            Interlocked.Exchange(ref _signalled, 0);
         }
     }
 

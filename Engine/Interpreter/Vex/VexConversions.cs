@@ -109,6 +109,22 @@ internal static unsafe class VexConversions
         }
     }
 
+    /// <summary>Converts each half of the source that there is; false: not ready, or a fault is recorded.</summary>
+    private static bool Halves<TConversion, TSource, TWidth>(VcpuContext* c, Op* op, out Vector128<byte> low, out Vector128<byte> high)
+        where TConversion : struct, Conversions.IConversion
+        where TSource : struct, ISource
+        where TWidth : struct, IVexWidth
+    {
+        low = high = default;
+        if (!VectorState.AvxReady(c) || !VexForm.Read<TSource, TWidth>(c, op, out Vector256<byte> source))
+            return false;
+        int flags = 0;
+        TConversion.Apply(source.GetLower(), ref low, c->State.Mxcsr, ref flags);
+        if (TWidth.Is256)
+            TConversion.Apply(source.GetUpper(), ref high, c->State.Mxcsr, ref flags);
+        return FloatLane.Commit(c, flags);
+    }
+
     private readonly struct SameWidth<TConversion> : IVexForms
         where TConversion : struct, Conversions.IConversion
     {
@@ -120,14 +136,9 @@ internal static unsafe class VexConversions
             where TSource : struct, ISource
             where TWidth : struct, IVexWidth
         {
-            if (!VectorState.AvxReady(c) || !VexForm.Read<TSource, TWidth>(c, op, out Vector256<byte> source))
-                return VectorState.Leave(c, op);
-            Vector128<byte> low = default, high = default;
-            int flags = 0;
-            TConversion.Apply(source.GetLower(), ref low, c->State.Mxcsr, ref flags);
-            if (TWidth.Is256)
-                TConversion.Apply(source.GetUpper(), ref high, c->State.Mxcsr, ref flags);
-            return FloatLane.Commit(c, flags) ? VexForm.Write(c, op, low, high) : VectorState.Leave(c, op);
+            return Halves<TConversion, TSource, TWidth>(c, op, out Vector128<byte> low, out Vector128<byte> high)
+                ? VexForm.Write(c, op, low, high)
+                : VectorState.Leave(c, op);
         }
     }
 
@@ -166,14 +177,9 @@ internal static unsafe class VexConversions
             where TSource : struct, ISource
             where TWidth : struct, IVexWidth
         {
-            if (!VectorState.AvxReady(c) || !VexForm.Read<TSource, TWidth>(c, op, out Vector256<byte> source))
-                return VectorState.Leave(c, op);
-            Vector128<byte> low = default, high = default;
-            int flags = 0;
-            TConversion.Apply(source.GetLower(), ref low, c->State.Mxcsr, ref flags);
-            if (TWidth.Is256)
-                TConversion.Apply(source.GetUpper(), ref high, c->State.Mxcsr, ref flags);
-            return FloatLane.Commit(c, flags) ? VexForm.Write(c, op, Vector128.Create(low.GetLower(), high.GetLower())) : VectorState.Leave(c, op);
+            return Halves<TConversion, TSource, TWidth>(c, op, out Vector128<byte> low, out Vector128<byte> high)
+                ? VexForm.Write(c, op, Vector128.Create(low.GetLower(), high.GetLower()))
+                : VectorState.Leave(c, op);
         }
     }
 

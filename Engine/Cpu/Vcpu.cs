@@ -119,9 +119,6 @@ public interface IVcpuBackend : IDisposable
     /// </summary>
     VcpuExit Run(long budget);
 
-    /// <summary>Drops cached write permissions (a new dirty generation). On the vCPU's thread, or while it does not run.</summary>
-    void RevokeWritePermissions();
-
     /// <summary>Drops everything cached: state or RAM were replaced.</summary>
     void Reset();
 }

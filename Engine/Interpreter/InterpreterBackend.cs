@@ -98,8 +98,6 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         return exit;
     }
 
-    public void RevokeWritePermissions() => _tlb.RevokeWritePermissions();
-
     public void Reset()
     {
         _tlb.FlushAll();

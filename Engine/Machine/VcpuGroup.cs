@@ -79,7 +79,7 @@ internal sealed class VcpuGroup(IMachineClock clock, SafePoints safePoints, IVcp
     /// </summary>
     public void AfterInstruction(Action action)
     {
-        if (Array.Find(_threads, thread => thread.IsCurrent) is not { } current)
+        if (Current() is not { } current)
         {
             action();
             return;
@@ -91,7 +91,7 @@ internal sealed class VcpuGroup(IMachineClock clock, SafePoints safePoints, IVcp
     /// <inheritdoc/>
     public void RevokeWritePermissions()
     {
-        Vcpu? own = Array.Find(_threads, thread => thread.IsCurrent)?.Vcpu;
+        Vcpu? own = Current()?.Vcpu;
         own?.Translations.RevokeWritePermissions();
         safePoints.Everywhere(own?.Seat, vcpu => vcpu.Translations.RevokeWritePermissions());
     }
@@ -133,6 +133,9 @@ internal sealed class VcpuGroup(IMachineClock clock, SafePoints safePoints, IVcp
         foreach (VcpuThread thread in _threads)
             thread.Dispose();
     }
+
+    /// <summary>The thread that calls, where it is a vCPU's.</summary>
+    private VcpuThread? Current() => Array.Find(_threads, thread => thread.IsCurrent);
 
     // The others are still in guest code under the earlier epoch's right; each comes by Enter with its next slice.
     private void LeaveAll(string reason)

@@ -46,8 +46,6 @@ public sealed class TranslatorBackend : IVcpuBackend
 
     public VcpuExit Run(long budget) => _interpreter.Run(budget);
 
-    public void RevokeWritePermissions() => _interpreter.RevokeWritePermissions();
-
     public void Reset() => _interpreter.Reset();
 
     public void Dispose()

@@ -376,7 +376,7 @@ public sealed unsafe class DispatcherTests
         });
         machine.Backend.Run(11);
         using DirtySession session = machine.Memory.Dirty.Open("test");
-        machine.Backend.RevokeWritePermissions();
+        machine.Vcpu.Translations.RevokeWritePermissions();
         machine.Backend.Run(10);
         PageBitmap pages = new(machine.Memory.PageCount);
         session.Collect(pages);

@@ -26,8 +26,6 @@ internal sealed class SwitchingBackend(Vcpu vcpu, IReadOnlyList<ulong> points) :
         return exit;
     }
 
-    public void RevokeWritePermissions() => _running.RevokeWritePermissions();
-
     public void Reset() => _running.Reset();
 
     public void Dispose() => _running.Dispose();

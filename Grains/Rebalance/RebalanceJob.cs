@@ -1,16 +1,16 @@
 using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Jobs;
 
 namespace Godwit.Grains.Rebalance;
 
 /// <summary>A rebalance as its watchers see it: numbered steps and an end. Who watches, and whether anyone does, changes nothing.</summary>
 public sealed class RebalanceJob
 {
-    private readonly Lock _lock = new();
+    private readonly JobChanges _changes;
     private readonly List<RebalanceStep> _steps = [];
     private readonly List<DrainedVm> _moved = [];
     private readonly TimeProvider _time;
     private readonly long _started;
-    private TaskCompletionSource _changed = New();
     private RebalanceOutcome _outcome;
     private RebalanceResult? _result;
     private int _skipped;
@@ -20,6 +20,7 @@ public sealed class RebalanceJob
     {
         Ticket = ticket;
         _time = time;
+        _changes = new JobChanges(time);
         _started = time.GetTimestamp();
     }
 
@@ -29,7 +30,7 @@ public sealed class RebalanceJob
     {
         get
         {
-            lock (_lock)
+            lock (_changes.Gate)
             {
                 return _outcome == RebalanceOutcome.UnderWay;
             }
@@ -40,7 +41,7 @@ public sealed class RebalanceJob
 
     public void Moved(DrainedVm vm)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _moved.Add(vm);
             Report(RebalanceEvent.Moved, vm.Name, $"VM {vm.Name} runs on silo {vm.Target}; it stood still for {vm.Blackout.TotalMilliseconds:0.0} ms.");
@@ -49,7 +50,7 @@ public sealed class RebalanceJob
 
     public void Skip(PlannedMove move, string why)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _skipped++;
             Report(RebalanceEvent.Skipped, move.Vm.Name, $"VM {move.Vm.Name} stays where it is: {why}.");
@@ -58,7 +59,7 @@ public sealed class RebalanceJob
 
     public void Fail(PlannedMove move, string why)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _failed++;
             Report(RebalanceEvent.Failed, move.Vm.Name, $"VM {move.Vm.Name} was not moved: {why}");
@@ -68,7 +69,7 @@ public sealed class RebalanceJob
     /// <param name="spread">As it is measured now.</param>
     public void End(bool cancelled, double spread)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _outcome = cancelled ? RebalanceOutcome.Cancelled : _failed > 0 ? RebalanceOutcome.Incomplete : RebalanceOutcome.Done;
             _result = new RebalanceResult
@@ -81,44 +82,17 @@ public sealed class RebalanceJob
                 SpreadBefore = Ticket.Plan.SpreadBefore,
                 SpreadAfter = spread,
             };
-            Signal();
+            _changes.Signal();
         }
     }
 
     /// <summary>Steps after a sequence; waits for one, or the end, up to <paramref name="wait"/>.</summary>
-    public async Task<RebalanceUpdate> WatchAsync(long after, TimeSpan wait)
-    {
-        Task changed;
-        lock (_lock)
-        {
-            if (_steps.Count > after || _outcome != RebalanceOutcome.UnderWay)
-            {
-                return Update(after);
-            }
-
-            changed = _changed.Task;
-        }
-
-        try
-        {
-            await changed.WaitAsync(wait, _time);
-        }
-        catch (TimeoutException)
-        {
-            // No news is an answer too.
-        }
-
-        lock (_lock)
-        {
-            return Update(after);
-        }
-    }
-
-    private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public Task<RebalanceUpdate> WatchAsync(long after, TimeSpan wait) =>
+        _changes.WatchAsync(() => _steps.Count > after || _outcome != RebalanceOutcome.UnderWay, () => Update(after), wait);
 
     private void Report(RebalanceEvent what, string vm, string message)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _steps.Add(new RebalanceStep
             {
@@ -129,14 +103,8 @@ public sealed class RebalanceJob
                 Elapsed = _time.GetElapsedTime(_started),
                 Left = Ticket.Plan.Moves.Count - _moved.Count - _skipped - _failed,
             });
-            Signal();
+            _changes.Signal();
         }
-    }
-
-    private void Signal()
-    {
-        _changed.TrySetResult();
-        _changed = New();
     }
 
     private RebalanceUpdate Update(long after) => new()

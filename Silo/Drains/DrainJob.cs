@@ -1,17 +1,17 @@
 using Godwit.Grains.Interfaces.Hosts;
+using Godwit.Grains.Jobs;
 
 namespace Godwit.Silo.Drains;
 
 /// <summary>A drain as its watchers see it: numbered steps and an end. Who watches, and whether anyone does, changes nothing.</summary>
 internal sealed class DrainJob
 {
-    private readonly Lock _lock = new();
+    private readonly JobChanges _changes;
     private readonly List<DrainStep> _steps = [];
     private readonly List<DrainedVm> _moved = [];
     private readonly List<KeptVm> _kept = [];
     private readonly TimeProvider _time;
     private readonly long _started;
-    private TaskCompletionSource _changed = New();
     private DrainOutcome _outcome;
     private DrainResult? _result;
 
@@ -19,6 +19,7 @@ internal sealed class DrainJob
     {
         Ticket = ticket;
         _time = time;
+        _changes = new JobChanges(time);
         _started = time.GetTimestamp();
     }
 
@@ -28,7 +29,7 @@ internal sealed class DrainJob
     {
         get
         {
-            lock (_lock)
+            lock (_changes.Gate)
             {
                 return _outcome == DrainOutcome.UnderWay;
             }
@@ -37,7 +38,7 @@ internal sealed class DrainJob
 
     public void Report(DrainEvent what, string? vm, string message, int left)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             Add(what, vm, message, left);
         }
@@ -45,7 +46,7 @@ internal sealed class DrainJob
 
     public void Moved(DrainedVm vm, int left)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _moved.Add(vm);
             Add(DrainEvent.Moved, vm.Name, $"VM {vm.Name} runs on silo {vm.Target}; it stood still for {vm.Blackout.TotalMilliseconds:0.0} ms.", left);
@@ -54,7 +55,7 @@ internal sealed class DrainJob
 
     public void Kept(KeptVm vm, int left)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _kept.Add(vm);
             Add(DrainEvent.Kept, vm.Name, $"VM {vm.Name} stays: {vm.Reason}", left);
@@ -64,7 +65,7 @@ internal sealed class DrainJob
     /// <summary>Done or incomplete, by what was kept; or cancelled.</summary>
     public void End(bool cancelled)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             _outcome = cancelled ? DrainOutcome.Cancelled : _kept.Count > 0 ? DrainOutcome.Incomplete : DrainOutcome.Done;
             _result = new DrainResult
@@ -74,40 +75,13 @@ internal sealed class DrainJob
                 Total = _time.GetElapsedTime(_started),
                 LongestBlackout = _moved.Count > 0 ? _moved.Max(v => v.Blackout) : TimeSpan.Zero,
             };
-            Signal();
+            _changes.Signal();
         }
     }
 
     /// <summary>Steps after a sequence; waits for one, or the end, up to <paramref name="wait"/>.</summary>
-    public async Task<DrainUpdate> WatchAsync(long after, TimeSpan wait)
-    {
-        Task changed;
-        lock (_lock)
-        {
-            if (_steps.Count > after || _outcome != DrainOutcome.UnderWay)
-            {
-                return Update(after);
-            }
-
-            changed = _changed.Task;
-        }
-
-        try
-        {
-            await changed.WaitAsync(wait, _time);
-        }
-        catch (TimeoutException)
-        {
-            // No news is an answer too.
-        }
-
-        lock (_lock)
-        {
-            return Update(after);
-        }
-    }
-
-    private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public Task<DrainUpdate> WatchAsync(long after, TimeSpan wait) =>
+        _changes.WatchAsync(() => _steps.Count > after || _outcome != DrainOutcome.UnderWay, () => Update(after), wait);
 
     private void Add(DrainEvent what, string? vm, string message, int left)
     {
@@ -121,13 +95,7 @@ internal sealed class DrainJob
             Moved = _moved.Count,
             Left = left,
         });
-        Signal();
-    }
-
-    private void Signal()
-    {
-        _changed.TrySetResult();
-        _changed = New();
+        _changes.Signal();
     }
 
     private DrainUpdate Update(long after) => new()

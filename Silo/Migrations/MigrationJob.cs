@@ -1,5 +1,6 @@
 using Godwit.Engine.Migration;
 using Godwit.Grains.Interfaces.Vms;
+using Godwit.Grains.Jobs;
 
 namespace Godwit.Silo.Migrations;
 
@@ -11,17 +12,20 @@ internal sealed class MigrationJob : IProgress<MigrationProgress>, IDisposable
 {
     private const int KeptSteps = 10_000;
 
-    private readonly Lock _lock = new();
+    private readonly JobChanges _changes;
     private readonly List<MigrationStep> _steps = [];
     private readonly CancellationTokenSource _cancel = new();
     private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _sequence;
     private MigrationOutcome _outcome;
     private string? _error;
     private MigrationResult? _result;
 
-    public MigrationJob(MigrationTicket ticket) => Ticket = ticket;
+    public MigrationJob(MigrationTicket ticket, TimeProvider time)
+    {
+        Ticket = ticket;
+        _changes = new JobChanges(time);
+    }
 
     public MigrationTicket Ticket { get; }
 
@@ -35,7 +39,7 @@ internal sealed class MigrationJob : IProgress<MigrationProgress>, IDisposable
 
     public void Cancel()
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             if (_outcome == MigrationOutcome.UnderWay)
             {
@@ -46,7 +50,7 @@ internal sealed class MigrationJob : IProgress<MigrationProgress>, IDisposable
 
     public void Report(MigrationProgress value)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             if (_steps.Count == KeptSteps)
             {
@@ -66,7 +70,7 @@ internal sealed class MigrationJob : IProgress<MigrationProgress>, IDisposable
                 Elapsed = value.Elapsed,
                 Message = value.Message,
             });
-            Signal();
+            _changes.Signal();
         }
     }
 
@@ -75,43 +79,20 @@ internal sealed class MigrationJob : IProgress<MigrationProgress>, IDisposable
     public void Fail(MigrationOutcome outcome, string error) => End(outcome, error, null);
 
     /// <summary>Steps after a sequence; waits for one, or the end, up to <paramref name="wait"/>.</summary>
-    public async Task<MigrationUpdate> WatchAsync(long after, TimeSpan wait)
-    {
-        Task changed;
-        lock (_lock)
-        {
-            if (_sequence > after || _outcome != MigrationOutcome.UnderWay)
-            {
-                return Update(after);
-            }
-
-            changed = _changed.Task;
-        }
-
-        await Task.WhenAny(changed, Task.Delay(wait));
-        lock (_lock)
-        {
-            return Update(after);
-        }
-    }
+    public Task<MigrationUpdate> WatchAsync(long after, TimeSpan wait) =>
+        _changes.WatchAsync(() => _sequence > after || _outcome != MigrationOutcome.UnderWay, () => Update(after), wait);
 
     public void Dispose() => _cancel.Dispose();
 
     private void End(MigrationOutcome outcome, string? error, MigrationResult? result)
     {
-        lock (_lock)
+        lock (_changes.Gate)
         {
             (_outcome, _error, _result) = (outcome, error, result);
-            Signal();
+            _changes.Signal();
         }
 
         _finished.TrySetResult();
-    }
-
-    private void Signal()
-    {
-        _changed.TrySetResult();
-        _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     private MigrationUpdate Update(long after) => new()

@@ -23,15 +23,17 @@ internal sealed partial class OutgoingMigrations : IDisposable
     private readonly SiloDirectory _silos;
     private readonly IGrainFactory _grains;
     private readonly SiloIdentity _silo;
+    private readonly TimeProvider _time;
     private readonly ILogger<OutgoingMigrations> _log;
 
-    public OutgoingMigrations(HostedVms vms, MigrationSource source, SiloDirectory silos, IGrainFactory grains, SiloIdentity silo, ILogger<OutgoingMigrations> log)
+    public OutgoingMigrations(HostedVms vms, MigrationSource source, SiloDirectory silos, IGrainFactory grains, SiloIdentity silo, TimeProvider time, ILogger<OutgoingMigrations> log)
     {
         _vms = vms;
         _source = source;
         _silos = silos;
         _grains = grains;
         _silo = silo;
+        _time = time;
         _log = log;
     }
 
@@ -109,7 +111,7 @@ internal sealed partial class OutgoingMigrations : IDisposable
 
     private void Launch(HostedVm vm, MigrationTicket ticket, string dataEndpoint, MigrationRequest request)
     {
-        var job = new MigrationJob(ticket);
+        var job = new MigrationJob(ticket, _time);
         vm.Job = job;
         _jobs[ticket.Job] = job;
         _order.Enqueue(ticket.Job);

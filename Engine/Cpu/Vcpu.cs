@@ -119,6 +119,12 @@ public interface IVcpuBackend : IDisposable
     /// </summary>
     VcpuExit Run(long budget);
 
+    /// <summary>
+    /// The same where nothing depends on the instruction at which it ends: at most the budget is retired, and it ends where
+    /// going on later costs least. The budget is far longer than a block.
+    /// </summary>
+    VcpuExit RunSlice(long budget) => Run(budget);
+
     /// <summary>Drops everything cached: state or RAM were replaced.</summary>
     void Reset();
 }

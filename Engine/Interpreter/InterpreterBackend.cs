@@ -31,6 +31,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private byte _mode;
     private ulong _codeBase;
     private bool _user;
+
+    /// <summary>A run ends in front of the block that the budget is too short for, not in it.</summary>
+    private bool _wholeBlocks;
     private ulong _deliveredAt = ulong.MaxValue, _partialAt = ulong.MaxValue;
     private int _partials;
 
@@ -65,8 +68,13 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         vcpu.Code = _blocks;
     }
 
-    public VcpuExit Run(long budget)
+    public VcpuExit Run(long budget) => Run(budget, wholeBlocks: false);
+
+    public VcpuExit RunSlice(long budget) => Run(budget, wholeBlocks: budget >= BlockDecoder.Longest);
+
+    private VcpuExit Run(long budget, bool wholeBlocks)
     {
+        _wholeBlocks = wholeBlocks;
         _vcpu.Seat?.Enter();
         try
         {
@@ -178,7 +186,12 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     {
         VcpuContext* c = _c;
         if (c->Budget < block->Instructions)
-            return RunShort(block);
+        {
+            if (!_wholeBlocks)
+                return RunShort(block);
+            c->Budget = 0;
+            return null;
+        }
         Op* op = Block.Enter(c, block);
         if (op == null)
             return null;

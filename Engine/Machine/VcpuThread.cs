@@ -15,8 +15,10 @@ namespace Godwit.Engine.Machine;
 /// </summary>
 internal sealed class VcpuThread : IDisposable
 {
-    // About half a millisecond of guest code: how late a timer may be, and how long a kick may take at worst.
-    private const long SliceInstructions = 50_000;
+    // Instructions between looks at the timers. As many as take about a tenth of a millisecond, within these bounds: from
+    // one to the next the guest may become a hundred times slower, and timers late by what the longest takes then.
+    private const long ShortestSlice = 50_000, LongestSlice = 400_000;
+    private const double SliceNanoseconds = 100_000;
 
     // The runtime's own threads answer probes first.
     private const int Nice = 5;
@@ -36,6 +38,7 @@ internal sealed class VcpuThread : IDisposable
     private bool _wantRun;
     private bool _finished;
     private long _busyTicks;
+    private long _slice = ShortestSlice;
 
     /// <param name="name">The thread's.</param>
     /// <param name="vcpu">The vCPU that runs on it.</param>
@@ -190,9 +193,12 @@ internal sealed class VcpuThread : IDisposable
             SleepUntil(deadline);
             return;
         }
+        ulong retired = _vcpu.State.RetiredInstructions;
         long entered = Stopwatch.GetTimestamp();
-        VcpuExit left = _backend.Run(Budget(deadline));
-        Volatile.Write(ref _busyTicks, _busyTicks + (Stopwatch.GetTimestamp() - entered));
+        VcpuExit left = _clock is InstructionClock counted ? _backend.Run(Budget(counted, deadline)) : _backend.RunSlice(_slice);
+        long ticks = Stopwatch.GetTimestamp() - entered;
+        Volatile.Write(ref _busyTicks, _busyTicks + ticks);
+        FitSlice(_vcpu.State.RetiredInstructions - retired, Stopwatch.GetElapsedTime(0, ticks).TotalNanoseconds);
         switch (left)
         {
             case VcpuExit.Interrupted:
@@ -200,8 +206,8 @@ internal sealed class VcpuThread : IDisposable
                 break;
             case VcpuExit.Halted:
                 deadline = _timers?.NextDeadline;
-                if (_clock is InstructionClock counted && deadline is { } next)
-                    counted.SkipTo(next);
+                if (_clock is InstructionClock counting && deadline is { } next)
+                    counting.SkipTo(next);
                 else
                     SleepUntil(deadline);
                 break;
@@ -213,13 +219,21 @@ internal sealed class VcpuThread : IDisposable
         }
     }
 
-    private long Budget(ulong? deadline)
+    private static long Budget(InstructionClock counted, ulong? deadline)
     {
-        if (_clock is not InstructionClock counted || deadline is not { } next)
-            return SliceInstructions;
+        if (deadline is not { } next)
+            return ShortestSlice;
         ulong now = counted.Nanoseconds;
         ulong left = next > now ? (next - now + InstructionClock.NanosecondsPerInstruction - 1) / InstructionClock.NanosecondsPerInstruction : 1;
-        return (long)Math.Min(left, SliceInstructions);
+        return (long)Math.Min(left, ShortestSlice);
+    }
+
+    /// <summary>The next slice, by how long the one before took.</summary>
+    private void FitSlice(ulong instructions, double nanoseconds)
+    {
+        // What ended early says little of the guest's speed.
+        if (instructions > ShortestSlice / 2)
+            _slice = Math.Clamp((long)(instructions * SliceNanoseconds / Math.Max(nanoseconds, 1)), ShortestSlice, Math.Min(2 * _slice, LongestSlice));
     }
 
     // Sleeps to a guest deadline, to the end of the permit or to a wake, whichever is first.

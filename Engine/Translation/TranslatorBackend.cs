@@ -46,6 +46,8 @@ public sealed class TranslatorBackend : IVcpuBackend
 
     public VcpuExit Run(long budget) => _interpreter.Run(budget);
 
+    public VcpuExit RunSlice(long budget) => _interpreter.RunSlice(budget);
+
     public void Reset() => _interpreter.Reset();
 
     public void Dispose()

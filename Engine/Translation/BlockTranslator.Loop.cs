@@ -4,82 +4,108 @@ using Iced.Intel;
 namespace Godwit.Engine.Translation;
 
 /// <summary>
-/// A block that branches to itself gets its code a second time: the first copy is entered from outside and notes the TLB
-/// entries that it finds; its branch leads to the second, which goes on with those entries as long as addresses stay in
-/// their pages. Nothing can change the TLB in between, since whatever does leaves host code, and the next way in is the first copy.
+/// A block that branches to itself is written twice. The first copy is entered from elsewhere, runs one turn and notes the
+/// TLB entries that it finds; its branch leads to the second, which runs several turns at a time: they are charged
+/// together, their memory operands form groups over all of them, and checks go on with the entries noted as long as
+/// addresses stay in their pages. Nothing can change the TLB in between, since whatever does leaves host code, and the next
+/// way in is the first copy.
 /// </summary>
 internal sealed unsafe partial class BlockTranslator
 {
-    /// <summary>Instructions of a loop at most.</summary>
-    private const int LongestLoop = 40;
+    /// <summary>Turns of a loop that are written one behind the other, at most.</summary>
+    private const int MostTurns = 8;
 
     private readonly List<int> _again = [];
-    private ulong _loopRip;
+    private readonly List<(int Displacement, int Instruction, FlagPlace Flags)> _left = [];
+    private readonly LoopOperands _operands = new();
     private bool _isLoop, _inLoop;
-    private int _loopTop;
+    private int _count, _turns, _loopTop, _loopEnd;
     private FlagState _loopState;
-
-    /// <summary>Takes a jump to where the operands of a group are checked one by one; the second copy of a loop leaves instead.</summary>
-    private Action<int> Apart => _inLoop ? _exit : _exitApart;
 
     private void FindLoop(Block* block, int from, int to)
     {
         _again.Clear();
+        _left.Clear();
         _inLoop = false;
-        _loopRip = block->Rip;
-        _isLoop = from == 0 && to == (int)block->Instructions && to <= LongestLoop
+        _count = _memory.Turn = (int)block->Instructions;
+        _isLoop = from == 0 && to == _count
             && _instructions[to - 1].Form == Form.ConditionalJump && _first[_ops[to - 1]].Immediate == block->Rip && IsStraight(to - 1);
+        if (_isLoop)
+            _operands.Find(_instructions.AsSpan(0, _count));
     }
 
     /// <summary>Whether every check of memory is passed each time.</summary>
     private bool IsStraight(int to)
     {
-        bool memory = false;
         for (int i = 0; i < to; i++)
         {
-            if (_instructions[i].Form is not (Form.Nothing or Form.Address or Form.Copied or Form.Vector or Form.Push or Form.PushConstant or Form.Pop))
+            ref GuestInstruction guest = ref _instructions[i];
+            bool plain = guest.Form is Form.Nothing or Form.Address or Form.Copied or Form.Vector or Form.Push or Form.PushConstant or Form.Pop;
+            if (!plain && (guest.Form is not (Form.Division or Form.Rotate or Form.Bits or Form.HighByte) || guest.Memory != MemoryUse.None))
                 return false;
-            memory |= _instructions[i].Memory != MemoryUse.None;
         }
-        return memory;
+        return true;
     }
 
-    /// <summary>The branch of a loop to itself. The flags that it needs are in the host's.</summary>
-    private void Again(byte condition, Op* op)
+    /// <summary>The branch of a loop to itself; false: another turn follows. The flags that it needs are in the host's.</summary>
+    private bool Again(byte condition, Op* op)
     {
-        FlagState state = _flags.CanRecall ? _flags.Recalled : FlagCode.InRax;
+        if (_inLoop && _current < _turns * _count - 1)
+        {
+            _left.Add((_code.JumpIf((byte)(condition ^ 1)), _current, _flags.Place));
+            return false;
+        }
+        FlagState state = _flags.CanRecall && !(_inLoop && _loopState == FlagCode.InRax) ? _flags.Recalled : FlagCode.InRax;
         if (state.Image == FlagImage.Rax)
             _flags.Settle();
         if (!_inLoop)
+        {
             _loopState = state;
-        if (state != _loopState)
+            _again.Add(_code.JumpIf(condition));
+        }
+        else if (state == _loopState)
+            _code.JumpIf(condition, _loopTop);
+        else
         {
             _flags.Settle();
             _edges.FollowIf(condition, op->Immediate, op->Rip);
         }
-        else if (_inLoop)
-            _code.JumpIf(condition, _loopTop);
-        else
-            _again.Add(_code.JumpIf(condition));
         _flags.Settle();
+        _loopEnd = _code.Offset;
         _edges.Follow(op->NextRip, op->Rip);
+        return true;
     }
 
     /// <summary>Writes the second copy; false: an instruction cannot be encoded.</summary>
-    private bool Loop(Block* block, int to)
+    private bool Loop(Block* block, int first)
     {
         if (_again.Count == 0)
             return true;
+        for (_turns = MostTurns; _turns > 1 && _turns * _count > BlockDecoder.Longest; _turns /= 2)
+        {
+        }
+        int all = _turns * _count;
+        for (int i = _count; i < all; i++)
+            _instructions[i] = _instructions[i - _count];
+        _groups.Find(_instructions.AsSpan(0, all));
         _inLoop = true;
-        _loopTop = _edges.EnterLoop(_loopRip, block->Instructions, _flags, _loopState);
+        _loopTop = _edges.EnterLoop(block->Rip, all, first, _flags, _loopState);
         foreach (int jump in _again)
             _code.PatchDisplacement(jump, _loopTop);
         _memory.Start(grouped: true, SlotUse.Take);
         _flags.State = _loopState;
-        bool written = Body(block, 0, to, apart: false);
-        if (written)
-            _memory.WriteStrays(instruction => _current = instruction);
+        if (!Body(block, 0, all, apart: false))
+            return false;
+        foreach ((int displacement, int instruction, FlagPlace flags) in _left)
+        {
+            _code.Land(displacement);
+            _flags.Place = flags;
+            _flags.Settle();
+            _edges.GiveBack(Uncharged(instruction));
+            _code.Jump(_loopEnd);
+        }
+        _memory.WriteStrays(instruction => _current = instruction);
         _inLoop = false;
-        return written;
+        return true;
     }
 }

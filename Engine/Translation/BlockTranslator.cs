@@ -17,7 +17,7 @@ internal sealed unsafe partial class BlockTranslator
     private const int ShortestThatLeaves = 5;
 
     private readonly GuestInstruction[] _instructions = new GuestInstruction[BlockDecoder.Longest];
-    private readonly List<(int Displacement, int Op, FlagState Flags)> _exits = [];
+    private readonly List<Way> _exits = [];
     private readonly Vcpu _vcpu;
     private readonly HostEmitter _code;
     private readonly VectorRegisters _vectors;
@@ -30,9 +30,9 @@ internal sealed unsafe partial class BlockTranslator
     private readonly FeatureGate _features;
     private readonly AccessGroups _groups = new();
     private readonly InstructionInfoFactory _registers = new();
-    private readonly List<(int Displacement, int Instruction, FlagState Flags)> _apart = [];
+    private readonly List<Way> _apart = [];
     private readonly Action<int> _exit, _exitApart;
-    private readonly int[] _starts = new int[BlockDecoder.Longest + 1], _ops = new int[BlockDecoder.Longest];
+    private readonly int[] _starts = new int[BlockDecoder.Longest + 1], _ops = new int[BlockDecoder.Longest], _landings = new int[BlockDecoder.Longest];
     private Op* _first;
 
     /// <summary>The instruction that is being emitted.</summary>
@@ -51,11 +51,11 @@ internal sealed unsafe partial class BlockTranslator
         _loops = new LoopCode(code, _flags, edges);
         _features = new FeatureGate(vcpu.Services);
         _exit = Exit;
-        _exitApart = displacement => _apart.Add((displacement, _current, _flags.State));
+        _exitApart = displacement => _apart.Add(WayOut(displacement));
     }
 
     /// <summary>Bytes that a block's translation takes at most.</summary>
-    public const int MostBytes = BlockDecoder.Longest * 512 + 1024;
+    public const int MostBytes = BlockDecoder.Longest * 1024 + 4096;
 
     /// <summary>
     /// Where translated code begins, in order: the op's index, the entry for branches if that is the block's first, and where
@@ -116,8 +116,8 @@ internal sealed unsafe partial class BlockTranslator
         int body = _code.Offset;
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
-            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add((displacement, from, FlagCode.InRax)));
-        if (!Body(block, from, to, apart: false) || !Loop(block, to) || !BodyApart(block, to))
+            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, 0, FlagCode.InRax)));
+        if (!Body(block, from, to, apart: false) || !Loop(block, entry) || !BodyApart(block, to))
         {
             _code.Offset = start;
             _vectors.Drop();
@@ -140,8 +140,24 @@ internal sealed unsafe partial class BlockTranslator
             return true;
         _isLoop = false;
         _memory.Start(grouped: false, SlotUse.None);
-        _flags.State = _apart[0].Flags;
-        return Body(block, _apart[0].Instruction, to, apart: true);
+        _apart.Sort(static (a, b) => a.Instruction.CompareTo(b.Instruction));
+        _flags.State = FlagCode.InRax;
+        if (!Body(block, _apart[0].Instruction, to, apart: true))
+            return false;
+        foreach (Way way in _apart)
+        {
+            int landing = _landings[way.Instruction];
+            if (way.Flags == FlagCode.InRax && way.Uncharged == 0)
+            {
+                _code.PatchDisplacement(way.Displacement, landing);
+                continue;
+            }
+            _code.Land(way.Displacement);
+            _flags.Restore(way.Flags);
+            _edges.GiveBack(way.Uncharged);
+            _code.Jump(landing);
+        }
+        return true;
     }
 
     /// <summary>Emits instructions up to the end of a run, and the way on from there.</summary>
@@ -151,12 +167,13 @@ internal sealed unsafe partial class BlockTranslator
         for (int i = from, next = 0; i < to; i++)
         {
             _current = _memory.Instruction = i;
-            if (apart && next < _apart.Count && _apart[next].Instruction == i)
+            if (apart && _apart[next].Instruction == i)
             {
-                _flags.Normalize();
-                if (_flags.State != _apart[next].Flags)
-                    return false;
-                _code.Land(_apart[next++].Displacement);
+                _flags.Settle();
+                _flags.State = FlagCode.InRax;
+                _landings[i] = _code.Offset;
+                while (next < _apart.Count - 1 && _apart[next].Instruction == i)
+                    next++;
             }
             if (_flags.Registers != 0)
                 Overwrite(_instructions[i]);
@@ -260,7 +277,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool Emit(ref GuestInstruction guest, out bool ended)
     {
-        Op* op = _first + _ops[_current];
+        Op* op = OpOf(_current);
         bool wide = !_memory.Narrow;
         int slot = _memory.Slot;
         ref Instruction instruction = ref guest.Instruction;
@@ -275,22 +292,22 @@ internal sealed unsafe partial class BlockTranslator
             case Form.Copied:
                 return Copied(ref guest);
             case Form.Vector:
-                return _vectorCode.Emit(ref guest, _exit, Apart);
+                return _vectorCode.Emit(ref guest, _exit, _exitApart);
             case >= Form.Division:
                 bool emitted = _families.Emit(ref guest, _exit);
                 _memory.Forget();
                 return emitted;
             case Form.Push:
-                int place = _memory.Reach(guest, _exit, Apart);
+                int place = _memory.Reach(guest, _exit, _exitApart);
                 _code.Memory(HostEmitter.MovStore, _memory.Load(HostRegisters.Number(instruction.Op0Register), HostRegisters.Second), HostRegisters.First, place, wide);
                 _memory.MoveStack(-slot);
                 return true;
             case Form.PushConstant:
-                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, Apart), wide);
+                _code.StoreConstant((int)(long)instruction.GetImmediate(0), HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
                 _memory.MoveStack(-slot);
                 return true;
             case Form.Pop:
-                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, Apart), wide);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
                 _memory.Forget();
                 _memory.MoveStack(slot);
                 _memory.Store(HostRegisters.Number(instruction.Op0Register), HostRegisters.First);
@@ -301,13 +318,13 @@ internal sealed unsafe partial class BlockTranslator
                 _code.Memory(HostEmitter.MovLoad, 5, HostRegisters.First, 0, wide);
                 return true;
         }
-        ended = true;
         _flags.Need(guest.Reads);
         if (_isLoop)
         {
-            Again((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op);
+            ended = Again((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op);
             return true;
         }
+        ended = true;
         _flags.Settle();
         switch (guest.Form)
         {
@@ -406,7 +423,7 @@ internal sealed unsafe partial class BlockTranslator
         Instruction instruction = guest.Instruction;
         if (guest.Memory != MemoryUse.None)
         {
-            MemoryCode.Replace(ref instruction, _memory.Reach(guest, _exit, Apart));
+            MemoryCode.Replace(ref instruction, _memory.Reach(guest, _exit, _exitApart));
         }
         _flags.Prepare(guest.Flags, guest.Live);
         _flags.Need(guest.Reads);
@@ -497,25 +514,36 @@ internal sealed unsafe partial class BlockTranslator
             _ => Register.AL,
         };
 
+    private Op* OpOf(int instruction) => _first + _ops[instruction % _count];
+
+    /// <summary>Instructions of a loop's later turns, which have been charged.</summary>
+    private int Uncharged(int instruction) => _inLoop ? (_turns - 1 - instruction / _count) * _count : 0;
+
+    private Way WayOut(int displacement) => new(displacement, _current % _count, Uncharged(_current), _flags.State);
+
     /// <summary>A jump out of the code, to the instruction that is being emitted.</summary>
-    private void Exit(int displacement) => _exits.Add((displacement, _current, _flags.State));
+    private void Exit(int displacement) => _exits.Add(WayOut(displacement));
 
     /// <summary>Writes where the jumps out lead, those of one instruction to one place.</summary>
     private void Exits()
     {
-        int written = -1, offset = 0;
-        FlagState before = default;
-        foreach ((int displacement, int op, FlagState flags) in _exits)
+        int offset = 0;
+        Way before = default;
+        foreach (Way way in _exits)
         {
-            if (flags.Image == FlagImage.None)
-                throw new InvalidOperationException($"{_instructions[op].Instruction}: flags are not saved where it may leave");
-            if (op != written || flags != before)
+            if (way.Flags.Image == FlagImage.None)
+                throw new InvalidOperationException($"{_instructions[way.Instruction].Instruction}: flags are not saved where it may leave");
+            if (way with { Displacement = before.Displacement } != before)
             {
-                (written, before, offset) = (op, flags, _code.Offset);
-                _flags.Restore(flags);
-                _edges.Leave(_first + _starts[op], flags.Image);
+                (before, offset) = (way, _code.Offset);
+                _flags.Restore(way.Flags);
+                _edges.GiveBack(way.Uncharged);
+                _edges.Leave(_first + _starts[way.Instruction], way.Flags.Image);
             }
-            _code.PatchDisplacement(displacement, offset);
+            _code.PatchDisplacement(way.Displacement, offset);
         }
     }
+
+    /// <summary>A jump from an instruction of the block to code that is written later, and what is given back of the budget there.</summary>
+    private readonly record struct Way(int Displacement, int Instruction, int Uncharged, FlagState Flags);
 }

@@ -48,19 +48,31 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Jump(flags == FlagImage.Context ? _leaveKept : _leave);
     }
 
-    /// <summary>The entry of a block's second copy, with what it refuses; returns where it lies.</summary>
-    public int EnterLoop(ulong rip, uint instructions, FlagCode flags, in FlagState state)
+    /// <summary>
+    /// The entry of a block's second copy, with what it refuses; returns where it lies. Where the budget does not reach, it
+    /// leads to the first one.
+    /// </summary>
+    public int EnterLoop(ulong rip, int instructions, int first, FlagCode flags, in FlagState state)
     {
         int charged = code.Offset;
-        Budget(0x87, instructions);
+        GiveBack(instructions);
+        flags.Restore(state);
+        code.Jump(first);
         int refused = code.Offset;
         flags.Restore(state);
         code.Constant(HostRegisters.First, rip);
         code.Jump(_go);
         code.Align(16);
         int top = code.Offset;
-        Entry(instructions, refused, charged);
+        Entry((uint)instructions, refused, charged);
         return top;
+    }
+
+    /// <summary>Gives back what was charged for instructions that do not run. Destroys the flags.</summary>
+    public void GiveBack(int instructions)
+    {
+        if (instructions != 0)
+            Budget(0x87, (uint)instructions);
     }
 
     /// <summary>The entries of a block; what they refuse is written to where it leaves right away.</summary>

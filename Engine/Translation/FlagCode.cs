@@ -17,6 +17,9 @@ internal enum FlagImage
 /// <summary>Where the flags are when no host flag holds them.</summary>
 internal readonly record struct FlagState(FlagImage Image, bool Dead, FlagRecipe Recipe);
 
+/// <summary>Where the flags are, those that the host's register holds included.</summary>
+internal readonly record struct FlagPlace(FlagImage Image, RflagsBits Host, bool Dead, bool ClearsAdjust, bool NoOverflow, FlagRecipe Recipe);
+
 /// <summary>
 /// Emits the keeping of status flags. They stay in the host's flags as long as nothing destroys those; before that they
 /// are put into RAX, where they are on every way from block to block, too.
@@ -56,6 +59,13 @@ internal sealed class FlagCode(HostEmitter code)
             _host = RflagsBits.None;
             _clearsAdjust = _noOverflow = false;
         }
+    }
+
+    /// <summary>All that is known of them, to go on with elsewhere from the same place.</summary>
+    public FlagPlace Place
+    {
+        get => new(Image, _host, _dead, _clearsAdjust, _noOverflow, _recipe);
+        set => (Image, _host, _dead, _clearsAdjust, _noOverflow, _recipe) = (value.Image, value.Host, value.Dead, value.ClearsAdjust, value.NoOverflow, value.Recipe);
     }
 
     /// <summary>A run starts: the flags are in RAX.</summary>

@@ -37,11 +37,18 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     public int Slot => Narrow ? 4 : 8;
 
     private readonly List<Stray> _strays = [];
+    private readonly int[] _slotOf = new int[BlockDecoder.Longest], _slotOfGroup = new int[AccessGroups.Most + 1];
     private SlotUse _slots;
     private int _slot;
 
     /// <summary>Slots for the TLB entries of a loop.</summary>
     private const int Slots = 8;
+
+    /// <summary>No slot.</summary>
+    private const int None = -1;
+
+    /// <summary>The operand goes from page to page: a slot is of no use for it.</summary>
+    private bool Wanders { get; set; }
 
     private const int ReadTag = 0, WriteTag = 8, Host = 24;
 
@@ -125,7 +132,11 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     {
         _grouped = grouped;
         _slots = slots;
-        _slot = 0;
+        if (slots == SlotUse.Note)
+        {
+            _slot = 0;
+            Array.Fill(_slotOf, None);
+        }
         _strays.Clear();
         _held = 0;
         Array.Clear(_aligned);
@@ -133,6 +144,9 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
 
     /// <summary>The instruction that is being emitted, for <see cref="WriteStrays"/>.</summary>
     public int Instruction { get; set; }
+
+    /// <summary>Instructions of a turn of the loop that is being emitted.</summary>
+    public int Turn { get; set; }
 
     /// <summary>Writes what becomes of addresses that have left their slot's page: the TLB is looked at, and the slot is another's.</summary>
     /// <param name="at">Takes the instruction that what follows belongs to.</param>
@@ -165,11 +179,14 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     {
         GroupedAccess access = _grouped ? guest.Access : default;
         bool pushes = guest.Form is Form.Push or Form.PushConstant, writes = pushes || guest.Memory == MemoryUse.Write;
+        Wanders = guest.Wanders;
         if (access.Group != 0 && !access.Leads)
         {
             if (_held != access.Group)
                 code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, SlotOf(access));
             _held = access.Group;
+            if (_slots == SlotUse.Note)
+                _slotOf[Instruction] = _slotOfGroup[access.Group];
             return access.Offset;
         }
         if (access.Group != 0)
@@ -199,6 +216,8 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         Look(access.Span, access.Writes, apart);
         code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, SlotOf(access));
         _held = access.Group;
+        if (_slots == SlotUse.Note)
+            _slotOfGroup[access.Group] = _slotOf[Instruction];
         return access.Offset;
     }
 
@@ -282,7 +301,11 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     private void Look(int size, bool write, Action<int> miss)
     {
         int tag = write ? WriteTag : ReadTag;
-        int slot = _slots != SlotUse.None && _slot < Slots ? ContextLayout.Slots + sizeof(ulong) * _slot++ : -1;
+        int slot = None;
+        if (_slots == SlotUse.Note && !Wanders && _slot < Slots)
+            _slotOf[Instruction] = slot = ContextLayout.Slots + sizeof(ulong) * _slot++;
+        else if (_slots == SlotUse.Take)
+            slot = _slotOf[Instruction % Turn];
         if (slot >= 0 && _slots == SlotUse.Take)
         {
             code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, slot);

@@ -6,7 +6,7 @@ namespace Godwit.Engine.Interpreter;
 
 /// <summary>
 /// Decoded blocks in one native arena, found by RIP, physical address and mode. A store to a page with code looks at a
-/// map of 64-byte pieces and makes the blocks stale that it overlaps; when the arena is full, everything is dropped.
+/// map of 64-byte pieces and makes the blocks stale that it overlaps; when the arena is full, the oldest blocks go.
 /// </summary>
 internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 {
@@ -18,14 +18,12 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 
     private readonly GuestMemory _memory;
     private readonly CodeWatch _watch;
-    private readonly byte* _arena;
-    private readonly nuint _arenaBytes;
+    private readonly BlockArena _arena;
     private readonly Block** _buckets;
     private readonly ulong* _pieces;
     private readonly Block** _pageBlocks;
     private readonly byte* _missed;
-    private readonly HashSet<ulong> _codePages = [];
-    private nuint _used;
+    private readonly HashSet<ulong> _codePages = [], _evictedPages = [];
 
     /// <param name="memory">The RAM that code is decoded from.</param>
     /// <param name="arenaBytes">Room for blocks; a block takes 64 bytes and 64 more for each instruction.</param>
@@ -34,10 +32,9 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     {
         _memory = memory;
         _watch = memory.Code.Join(observer);
-        _arenaBytes = arenaBytes;
+        _arena = new BlockArena(arenaBytes, BytesOf(BlockDecoder.MostOps));
         nuint pages = (nuint)memory.PageCount;
         // Zeroed allocations of this size are fresh mappings: they cost what is touched.
-        _arena = (byte*)NativeMemory.AlignedAlloc(arenaBytes, 64);
         _buckets = (Block**)NativeMemory.AllocZeroed(Buckets, (nuint)sizeof(Block*));
         _pieces = (ulong*)NativeMemory.AllocZeroed(pages, sizeof(ulong));
         _pageBlocks = (Block**)NativeMemory.AllocZeroed(pages, (nuint)sizeof(Block*));
@@ -53,8 +50,11 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Who translates the blocks that run often; null: nobody.</summary>
     public IBlockTranslator? Translator { get; init; }
 
-    /// <summary>How often everything was dropped for want of room.</summary>
-    public long Flushes { get; private set; }
+    /// <summary>Finds blocks by RIP; it forgets those that go.</summary>
+    public JumpCache? Jumps { get; init; }
+
+    /// <summary>Blocks that had to go for want of room, and how often some had to.</summary>
+    public (long Blocks, long Times) Evicted { get; private set; }
 
     /// <summary>Whether this vCPU, or another of the machine, has decoded code of the page.</summary>
     public bool IsCode(PageNumber page) => page.Value < (ulong)_memory.PageCount && _memory.Code.Contains(page);
@@ -67,11 +67,42 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         return null;
     }
 
-    /// <summary>Room for a block and its ops; null when there is none left. It is taken by <see cref="Add"/>.</summary>
-    public Block* Reserve(int ops)
+    /// <summary>Room for a block and its ops; null: the dispatcher has to <see cref="Evict"/>. It is taken by <see cref="Add"/>.</summary>
+    public Block* Reserve(int ops) => _arena.Reserve(BytesOf(ops));
+
+    /// <summary>
+    /// Drops the blocks that were decoded first, so that others can be. Not from within an instruction: the memory of
+    /// running ops is reused.
+    /// </summary>
+    public void Evict()
     {
-        nuint need = (nuint)(sizeof(Block) + ops * sizeof(Op));
-        return _used + need <= _arenaBytes ? (Block*)(_arena + _used) : null;
+        _arena.Oldest(out Block* from, out Block* to);
+        long blocks = 0;
+        for (Block* block = from; block < to; block = (Block*)((byte*)block + BytesOf(block->Ops)))
+        {
+            // Where a stale block crossed pages, the second's list may still have it.
+            _evictedPages.Add(block->Physical >> PageNumber.Shift);
+            if (block->SecondPage != Block.OnePage)
+                _evictedPages.Add(block->SecondPage >> PageNumber.Shift);
+            if (block->Instructions == Block.Stale)
+                continue;
+            Forget(block);
+            blocks++;
+        }
+        foreach (ulong page in _evictedPages)
+            Drop(page, 0, 0);
+        _evictedPages.Clear();
+        _arena.Turn();
+        Evicted = (Evicted.Blocks + blocks, Evicted.Times + (blocks != 0 ? 1 : 0));
+    }
+
+    /// <summary>A branch's field leads to a block from now on, without a look.</summary>
+    public void Link(Op** field, Block* target)
+    {
+        if (*field == (Op*)target)
+            return;
+        *field = (Op*)target;
+        _arena.Linked(field, target);
     }
 
     /// <summary>Marks a page as one with code, before its bytes are read: a device write from now on is heard.</summary>
@@ -86,7 +117,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Enters a block filled in the reserved room.</summary>
     public void Add(Block* block)
     {
-        _used += (nuint)(sizeof(Block) + block->Ops * sizeof(Op));
+        _arena.Take(BytesOf(block->Ops));
         ref Block* bucket = ref _buckets[Hash(block->Physical)];
         block->HashNext = bucket;
         bucket = block;
@@ -142,21 +173,22 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
             _watch.Remove(new PageNumber(page));
         }
         _codePages.Clear();
-        _used = 0;
+        _arena.Clear();
         Translator?.Clear();
-        Flushes++;
     }
 
     public void Dispose()
     {
         Clear();
         _watch.Dispose();
-        NativeMemory.AlignedFree(_arena);
+        _arena.Dispose();
         NativeMemory.Free(_buckets);
         NativeMemory.Free(_pieces);
         NativeMemory.Free(_pageBlocks);
         NativeMemory.Free(_missed);
     }
+
+    private static nuint BytesOf(int ops) => (nuint)(sizeof(Block) + ops * sizeof(Op));
 
     private static int Hash(ulong physical) => (int)((physical ^ (physical >> 15)) & (Buckets - 1));
 
@@ -221,15 +253,22 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         _watch.Remove(new PageNumber(page));
     }
 
-    /// <summary>Nobody enters the block any more, and who runs in it leaves before the next instruction.</summary>
-    private void MakeStale(Block* block)
+    /// <summary>Nobody finds the block any more.</summary>
+    private void Forget(Block* block)
     {
         Block** link = &_buckets[Hash(block->Physical)];
         while (*link != block)
             link = &(*link)->HashNext;
         *link = block->HashNext;
         block->Instructions = Block.Stale;
+        Jumps?.Forget(block);
         Translator?.Dropped(block);
+    }
+
+    /// <summary>Nobody enters the block any more, and who runs in it leaves before the next instruction.</summary>
+    private void MakeStale(Block* block)
+    {
+        Forget(block);
         Op* op = (Op*)(block + 1);
         for (int i = 0; i < block->Ops; i++)
         {

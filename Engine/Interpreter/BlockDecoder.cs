@@ -16,7 +16,7 @@ internal sealed unsafe class BlockDecoder
     private const int LongestInstruction = 15;
 
     /// <summary>Ops of a block at most: instructions, their checks, and the end.</summary>
-    private const int MostOps = 2 * Longest + SegmentChecks.Most + 3;
+    public const int MostOps = 2 * Longest + SegmentChecks.Most + 3;
 
     private readonly Vcpu _vcpu;
     private readonly BlockCache _blocks;

@@ -9,9 +9,6 @@ namespace Godwit.Engine.Interpreter;
 /// </summary>
 internal unsafe interface IBlockTranslator
 {
-    /// <summary>There is no room for more: the dispatcher drops all code at its next turn.</summary>
-    bool IsFull { get; }
-
     /// <summary>Where blocks are found by RIP; set before anything is decoded.</summary>
     JumpCache? Jumps { set; }
 
@@ -30,7 +27,7 @@ internal unsafe interface IBlockTranslator
     /// <summary>Where host code of a block is entered by branches that know its RIP: the translation, or what leads out with the RIP in R10.</summary>
     void* Entry(Block* block);
 
-    /// <summary>A block's code has been overwritten: its translation is not to be entered any more.</summary>
+    /// <summary>A block is gone, and known by RIP no more: its translation is not to be entered again.</summary>
     void Dropped(Block* block);
 
     /// <summary>Translations of code pages have changed: what was found by RIP alone may be elsewhere.</summary>

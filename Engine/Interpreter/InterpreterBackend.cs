@@ -58,7 +58,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             translator.Jumps = _jumps;
             translator.Blocks = FindDecoded;
         }
-        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes, this) { Translator = translator };
+        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes, this) { Translator = translator, Jumps = _jumps };
         _code = new CodeTranslations(vcpu, spaces);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);
         _tlb = new SoftwareTlb(vcpu, spaces, _jumps, _code, _blocks);
@@ -67,6 +67,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         vcpu.Translations = _tlb;
         vcpu.Code = _blocks;
     }
+
+    /// <summary>Decoded blocks that had to go for want of room.</summary>
+    public long EvictedBlocks => _blocks.Evicted.Blocks;
 
     public VcpuExit Run(long budget) => Run(budget, wholeBlocks: false);
 
@@ -150,11 +153,6 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             }
             if (c->Budget <= 0)
                 return VcpuExit.Interrupted;
-            if (_blocks.Translator is { IsFull: true })
-            {
-                last = null;
-                DropAllCode();
-            }
             if (EventWaits() && !DeliverWaiting(ref last))
                 return VcpuExit.Shutdown;
             if (c->State.Halted)
@@ -301,7 +299,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         return null;
     }
 
-    /// <summary>The block at RIP, linked to the branch that asked for it. Null: a fault is recorded, or the cache was just emptied.</summary>
+    /// <summary>The block at RIP, linked to the branch that asked for it. Null: a fault is recorded, or the oldest blocks have just gone.</summary>
     private Block* Find(Op* last)
     {
         VcpuContext* c = _c;
@@ -348,7 +346,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             if (block == null)
             {
                 if (_c->Fault.Vector == Fault.None)
-                    DropAllCode();
+                    _blocks.Evict();
                 return null;
             }
             _blocks.Add(block);
@@ -400,10 +398,10 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             return;
         if (target->Rip != branch->Immediate)
             return;
-        branch->Link = (Op*)target;
+        _blocks.Link(&branch->Link, target);
         // The end of a block that follows a conditional branch: the branch's own way on.
         if ((branch->Flags & (byte)OpFlags.Internal) != 0 && (branch[-1].Flags & (byte)OpFlags.Branch) != 0)
-            branch[-1].Displacement = (ulong)target;
+            _blocks.Link((Op**)&branch[-1].Displacement, target);
     }
 
     private void SelectMode()
@@ -501,11 +499,5 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         foreach (ulong page in _written.Keys)
             if (_written.TryRemove(page, out _))
                 _blocks.PageWritten(new PageNumber(page));
-    }
-
-    private void DropAllCode()
-    {
-        _jumps.FlushAll();
-        _blocks.Clear();
     }
 }

@@ -62,6 +62,24 @@ internal sealed unsafe class JumpCache(AddressSpaces spaces, IBlockTranslator? t
             table.Local.Add(index);
     }
 
+    /// <summary>A block is gone: no RIP leads to it any more.</summary>
+    public void Forget(Block* block)
+    {
+        int index = Index(block->Rip);
+        for (int i = block->Mode; i < _tables.Length; i += CodeMode.Count)
+            if (Holds(_tables[i], index, block))
+                _tables[i].Entries[index] = new Entry { Rip = None(index) };
+    }
+
+    /// <summary>A block has lost its translation.</summary>
+    public void LeadOut(Block* block)
+    {
+        int index = Index(block->Rip);
+        for (int i = block->Mode; i < _tables.Length; i += CodeMode.Count)
+            if (Holds(_tables[i], index, block))
+                _tables[i].Entries[index].Native = translator!.Entry(block);
+    }
+
     public void FlushAll()
     {
         FlushSupervisor(global: true);
@@ -104,6 +122,9 @@ internal sealed unsafe class JumpCache(AddressSpaces spaces, IBlockTranslator? t
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Block* BlockOf(VcpuContext* c, ulong rip) => *((Block**)((Entry*)c->JumpCache + Entries) + Index(rip));
+
+    private static bool Holds(in Table table, int index, Block* block) =>
+        table.Entries != null && table.Entries[index].Rip == block->Rip && *((Block**)(table.Entries + Entries) + index) == block;
 
     private Span<Table> Supervisor => _tables.AsSpan(0, CodeMode.Count);
 

@@ -12,6 +12,9 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     /// <summary>Bytes from the polling entry to the one that charges, and to what comes after that.</summary>
     public const int PollBytes = 14, EntryBytes = 28;
 
+    /// <summary>Bytes of a way by the jump cache at most.</summary>
+    public const int TableBytes = 64;
+
     private readonly List<(int Jump, ulong Target, bool Polls, bool Crosses)> _jumps = [];
     private int _leaveWithLink, _leave, _leaveKept, _go;
 
@@ -161,7 +164,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     {
         foreach ((int jump, ulong target, bool polls, bool crosses) in _jumps)
         {
-            int link = links.Count;
+            int link = links.Next;
             int stub = code.Offset;
             code.Constant(HostRegisters.First, target);
             code.Constant(HostRegisters.Second, (ulong)link);

@@ -22,6 +22,7 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         _mapping = new CodeMapping(bytes);
         _encoder = Encoder.Create(64, this);
         _at = _mapping.Writable;
+        Limit = Size;
     }
 
     /// <summary>Bytes written so far: the offset of what comes next.</summary>
@@ -31,7 +32,12 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         set => _at = _mapping.Writable + value;
     }
 
-    public nuint Room => _mapping.Size - (nuint)Offset;
+    public int Size => (int)_mapping.Size;
+
+    /// <summary>The end of what may be written now.</summary>
+    public int Limit { get; set; }
+
+    public int Room => Limit - Offset;
 
     /// <summary>Where the code runs.</summary>
     public byte* Base => _mapping.Executable;

@@ -12,9 +12,10 @@ internal sealed unsafe class Links(HostEmitter code)
 {
     private readonly Dictionary<nint, int> _near = [], _far = [];
     private Link[] _links = new Link[1024];
+    private int _count = 1, _free, _made;
 
     /// <summary>The number of the next link. 0 is none.</summary>
-    public int Count { get; private set; } = 1;
+    public int Next => _free != 0 ? _free : _count;
 
     /// <param name="source">The block that the jump belongs to.</param>
     /// <param name="jump">Where the jump's displacement lies.</param>
@@ -23,9 +24,23 @@ internal sealed unsafe class Links(HostEmitter code)
     /// <param name="polls">Whether exit requests are looked for on the way.</param>
     public void Add(Block* source, int jump, int stub, int table, bool polls)
     {
-        if (Count == _links.Length)
-            Array.Resize(ref _links, 2 * Count);
-        _links[Count++] = new Link { Source = source, Jump = jump, Stub = stub, Table = table, Polls = polls };
+        int number = Next;
+        if (number == _links.Length)
+            Array.Resize(ref _links, 2 * number);
+        if (number == _free)
+            _free = _links[number].Sibling;
+        else
+            _count++;
+        _links[number] = new Link { Source = source, Jump = jump, Stub = stub, Table = table, Polls = polls, Sibling = _made };
+        _made = number;
+    }
+
+    /// <summary>The links added since this was last asked for, as a list by its first one's number; 0: none.</summary>
+    public int TakeMade()
+    {
+        int made = _made;
+        _made = 0;
+        return made;
     }
 
     /// <summary>
@@ -50,8 +65,11 @@ internal sealed unsafe class Links(HostEmitter code)
             return true;
         }
         link.Target = target;
+        link.IsFar = !near;
         Dictionary<nint, int> incoming = near ? _near : _far;
         link.Next = incoming.GetValueOrDefault((nint)target);
+        if (link.Next != 0)
+            _links[link.Next].Previous = number;
         incoming[(nint)target] = number;
         code.PatchDisplacement(link.Jump, (int)target->Native + (link.Polls ? 0 : EdgeCode.PollBytes));
         return true;
@@ -73,6 +91,21 @@ internal sealed unsafe class Links(HostEmitter code)
             Cut(number);
     }
 
+    /// <summary>The code that a list of links begins in is gone.</summary>
+    public void Remove(int first)
+    {
+        for (int number = first; number != 0;)
+        {
+            ref Link link = ref _links[number];
+            if (link.Target != null)
+                TakeOut(ref link);
+            int sibling = link.Sibling;
+            link = new Link { Sibling = _free };
+            _free = number;
+            number = sibling;
+        }
+    }
+
     /// <summary>Takes away the links that leave their pages.</summary>
     public void DisconnectFar()
     {
@@ -85,7 +118,22 @@ internal sealed unsafe class Links(HostEmitter code)
     {
         _near.Clear();
         _far.Clear();
-        Count = 1;
+        _count = 1;
+        _free = _made = 0;
+    }
+
+    /// <summary>Takes a link out of the list of those that lead to its target.</summary>
+    private void TakeOut(ref Link link)
+    {
+        Dictionary<nint, int> incoming = link.IsFar ? _far : _near;
+        if (link.Next != 0)
+            _links[link.Next].Previous = link.Previous;
+        if (link.Previous != 0)
+            _links[link.Previous].Next = link.Next;
+        else if (link.Next != 0)
+            incoming[(nint)link.Target] = link.Next;
+        else
+            incoming.Remove((nint)link.Target);
     }
 
     /// <summary>Points a list of links back to their stubs.</summary>
@@ -96,7 +144,7 @@ internal sealed unsafe class Links(HostEmitter code)
             ref Link link = ref _links[number];
             number = link.Next;
             link.Target = null;
-            link.Next = 0;
+            link.Next = link.Previous = 0;
             code.PatchDisplacement(link.Jump, link.Stub);
         }
     }
@@ -104,7 +152,14 @@ internal sealed unsafe class Links(HostEmitter code)
     private struct Link
     {
         public Block* Source, Target;
-        public int Jump, Stub, Table, Next;
-        public bool Polls;
+        public int Jump, Stub, Table;
+
+        /// <summary>The neighbours in the list of links that lead to one target.</summary>
+        public int Next, Previous;
+
+        /// <summary>The next link of the same translation, or the next free one.</summary>
+        public int Sibling;
+
+        public bool Polls, IsFar;
     }
 }

@@ -17,7 +17,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     private readonly EdgeCode _edges;
     private readonly Links _links;
     private readonly Dictionary<nint, nint> _plain = [];
-    private readonly int _start;
+    private readonly TranslationRing _translations;
     private readonly uint _hot;
 
     /// <param name="vcpu">The vCPU whose blocks are translated.</param>
@@ -25,6 +25,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     /// <param name="hot">Runs of a block after which it is translated.</param>
     public NativeCode(Vcpu vcpu, nuint bytes, uint hot)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(bytes, (nuint)(2 * BlockTranslator.MostBytes));
         _hot = hot;
         _code = new HostEmitter(bytes);
         _links = new Links(_code);
@@ -51,13 +52,11 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         // jmp r11
         _code.Bytes(0x41, 0xff, 0xe3);
         vectors.WriteLoad();
-        _start = _code.Offset;
+        _translations = new TranslationRing(_code, _code.Offset, Evict);
         _blocks = new BlockTranslator(vcpu, _code, vectors, _edges);
     }
 
-    public bool IsFull { get; private set; }
-
-    /// <summary>The jump cache that links beyond a page depend on.</summary>
+    /// <summary>Where branches find what they lead to.</summary>
     public JumpCache? Jumps { get; set; }
 
     /// <summary>Finds what the jump cache has lost.</summary>
@@ -67,6 +66,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     public long Translated { get; private set; }
 
     public long Refused { get; private set; }
+
+    /// <summary>Translations that had to go for want of room.</summary>
+    public long Evicted => _translations.Evicted;
 
     /// <summary>Counts what leads out of host code that is made from now on; null: nobody does.</summary>
     public TranslatorStatistics? Statistics { get; set; }
@@ -89,10 +91,13 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     public void Dropped(Block* block)
     {
-        if (block->Native == 0)
+        Statistics?.Forget(block);
+        if (!HasTranslation(block))
             return;
-        _links.Disconnect(block);
-        _edges.Close((int)block->Native);
+        _translations.Forget(block);
+        TakeOut(block);
+        if (block->Native != 0)
+            _edges.Close((int)block->Native);
     }
 
     public void JumpsFlushed() => _links.DisconnectFar();
@@ -102,8 +107,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         _links.Clear();
         Statistics?.Clear();
         _plain.Clear();
-        _code.Offset = _start;
-        IsFull = false;
+        _translations.Clear();
     }
 
     public void Dispose() => _code.Dispose();
@@ -118,13 +122,11 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     private Op* Translate(VcpuContext* c, Op* op)
     {
-        if (_code.Room < BlockTranslator.MostBytes)
-        {
-            IsFull = true;
-            return op + 1;
-        }
+        _translations.MakeRoom(BlockTranslator.MostBytes);
         Block* block = (Block*)op - 1;
+        int start = _code.Offset;
         _blocks.Translate(block);
+        int links = _links.TakeMade();
         Statistics?.Name(_blocks, block);
         op->Execute = &Pass;
         foreach ((int index, int entry, int body) in _blocks.Runs)
@@ -143,8 +145,47 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         if (_blocks.Runs.Count == 0)
             Refused++;
         else
+        {
             Translated++;
+            _translations.Add(block, start, links);
+        }
         return op->Execute(c, op);
+    }
+
+    /// <summary>Takes a translation away, of a block that goes on counting, or of one that has gone before (null).</summary>
+    private void Evict(Block* block, int links)
+    {
+        if (block != null)
+        {
+            TakeOut(block);
+            block->Native = 0;
+            Jumps!.LeadOut(block);
+            Op* op = (Op*)(block + 1);
+            op->Execute = &Count;
+            op->Extra = 0;
+            op->Link = null;
+            op->Immediate = 0;
+        }
+        _links.Remove(links);
+    }
+
+    /// <summary>Nothing leads into a block's translation any more but the jump cache.</summary>
+    private void TakeOut(Block* block)
+    {
+        _links.Disconnect(block);
+        Op* op = (Op*)(block + 1);
+        for (int i = 1; i < block->Ops; i++)
+            if (op[i].Link != null && _plain.Remove((nint)(op + i), out nint execute))
+            {
+                op[i].Execute = (delegate*<VcpuContext*, Op*, Op*>)execute;
+                op[i].Link = null;
+            }
+    }
+
+    private static bool HasTranslation(Block* block)
+    {
+        Op* op = (Op*)(block + 1);
+        return (op->Flags & (byte)(OpFlags.Internal | OpFlags.Branch)) == (byte)OpFlags.Internal && op->Immediate != 0;
     }
 
     private static Op* Pass(VcpuContext* c, Op* op) => op + 1;
@@ -197,7 +238,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         {
             JumpCache.Translated(c, rip, Entry(block));
             int link = (int)c->NativeLink;
-            if (link != 0 && !_links.Connect(link, block, IsLasting(c, rip)) && _code.Room > BlockTranslator.MostBytes)
+            if (link != 0 && !_links.Connect(link, block, IsLasting(c, rip)) && _code.Room >= EdgeCode.TableBytes)
                 _links.Detour(link, _edges.WriteTable(rip));
         }
         return Block.Enter(c, block);

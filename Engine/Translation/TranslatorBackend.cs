@@ -10,7 +10,7 @@ namespace Godwit.Engine.Translation;
 /// </summary>
 public sealed class TranslatorBackend : IVcpuBackend
 {
-    /// <summary>Room for host code; when it is used up, everything is translated anew.</summary>
+    /// <summary>Room for host code; when it is used up, the oldest translations go.</summary>
     public const long DefaultNativeBytes = 64 << 20;
 
     /// <summary>Runs of a block before it is translated.</summary>
@@ -36,6 +36,9 @@ public sealed class TranslatorBackend : IVcpuBackend
 
     /// <summary>Blocks translated since the start, and blocks that it could do nothing with.</summary>
     public (long Translated, long Refused) Blocks => (_native.Translated, _native.Refused);
+
+    /// <summary>Decoded blocks, and translations, that had to go for want of room.</summary>
+    public (long Blocks, long Translations) Evicted => (_interpreter.EvictedBlocks, _native.Evicted);
 
     /// <summary>Takes the statistics of what is translated from now on; null, the default: nobody does.</summary>
     public TranslatorStatistics? Statistics

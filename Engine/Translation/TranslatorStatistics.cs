@@ -55,6 +55,13 @@ public sealed unsafe class TranslatorStatistics
         }
     }
 
+    /// <summary>A block is gone; its ops become others'.</summary>
+    internal void Forget(Block* block)
+    {
+        for (int i = 0; i < block->Ops; i++)
+            _names.Remove((nint)((Op*)(block + 1) + i));
+    }
+
     internal void Clear() => _names.Clear();
 
     internal void Enter(VcpuContext* c, Op* op)

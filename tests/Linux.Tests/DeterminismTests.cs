@@ -1,5 +1,7 @@
 using Godwit.Cli.Guest;
+using Godwit.Engine.Cpu;
 using Godwit.Engine.Machine;
+using Godwit.Engine.Translation;
 using Godwit.Linux.Tests.Facts;
 using Godwit.Linux.Tests.Guests;
 using Xunit;
@@ -49,6 +51,28 @@ public sealed class DeterminismTests(ITestOutputHelper output)
 
         Assert.Equal(plain, switched);
         Assert.Equal(Switches, backend!.Switches);
+    }
+
+    [LinuxFact]
+    public async Task ABootWithCodeCachesThatHoldAPartOfItEndsInTheSameState()
+    {
+        LinuxGuest images = await BootedLinux.ImagesAsync();
+        TranslatorBackend? cramped = null;
+
+        Ending[] both = await Task.WhenAll(
+            Task.Run(() => BootAsync(vcpu => new TranslatorBackend(vcpu))),
+            Task.Run(() => BootAsync(vcpu => cramped = new TranslatorBackend(vcpu, codeBytes: 4 << 20, nativeBytes: 1 << 20, hot: 16))));
+
+        output.WriteLine($"{cramped!.Evicted} evicted");
+        Assert.Equal(both[0], both[1]);
+        Assert.True(cramped.Evicted.Blocks > 10_000, $"{cramped.Evicted.Blocks} blocks evicted");
+        Assert.True(cramped.Evicted.Translations > 10_000, $"{cramped.Evicted.Translations} translations evicted");
+
+        async Task<Ending> BootAsync(Func<Vcpu, IVcpuBackend> backend)
+        {
+            await using GuestSession guest = await BootedLinux.BootAsync(images, "godwit.poweroff", backend);
+            return await EndAsync(guest);
+        }
     }
 
     [LinuxFact]

@@ -13,6 +13,9 @@ public sealed class TranslatorBackend : IVcpuBackend
     /// <summary>Room for host code; when it is used up, the oldest translations go.</summary>
     public const long DefaultNativeBytes = 64 << 20;
 
+    /// <summary>As little room as it can do with: two blocks of the longest, in whole pages.</summary>
+    public const long LeastNativeBytes = (2 * BlockTranslator.MostBytes + 4095) & ~4095;
+
     /// <summary>Runs of a block before it is translated.</summary>
     public const int DefaultHot = 64;
 
@@ -21,7 +24,7 @@ public sealed class TranslatorBackend : IVcpuBackend
 
     /// <param name="vcpu">The vCPU to run; it is given the interpreter's hooks.</param>
     /// <param name="codeBytes">Bytes of memory for decoded code.</param>
-    /// <param name="nativeBytes">Bytes of memory for host code, a multiple of the page size.</param>
+    /// <param name="nativeBytes">Bytes of memory for host code, a multiple of the page size, at least <see cref="LeastNativeBytes"/>.</param>
     /// <param name="hot">Runs of a block before it is translated.</param>
     public TranslatorBackend(Vcpu vcpu, long codeBytes = InterpreterBackend.DefaultCodeBytes, long nativeBytes = DefaultNativeBytes, int hot = DefaultHot)
     {

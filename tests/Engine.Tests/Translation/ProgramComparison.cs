@@ -21,7 +21,7 @@ internal static unsafe class ProgramComparison
     public static TranslatorBackend Eager(Vcpu vcpu) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2);
 
     /// <summary>The same with room for so little that blocks and translations go all the time.</summary>
-    public static TranslatorBackend Cramped(Vcpu vcpu) => new(vcpu, codeBytes: 64 << 10, nativeBytes: 80 << 10, hot: 2);
+    public static TranslatorBackend Cramped(Vcpu vcpu) => new(vcpu, codeBytes: 64 << 10, nativeBytes: TranslatorBackend.LeastNativeBytes, hot: 2);
 
     /// <summary>What differs between two machines; null: nothing.</summary>
     public static string? Difference(TestMachine expected, TestMachine actual)

@@ -141,6 +141,10 @@ internal static class SiloCommand
             {
                 await SiloDeparture.DrainAsync(app.Services, settings.DrainTimeout, signals.StoppedAgain);
                 app.Lifetime.StopApplication();
+                if (!await SiloDeparture.FarewellAsync(app.Services, shutdown))
+                {
+                    Environment.Exit(0);
+                }
             }
 
             await shutdown;

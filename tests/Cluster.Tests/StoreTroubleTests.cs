@@ -74,6 +74,20 @@ public sealed class StoreTroubleTests : IAsyncLifetime
         await Eventually.HoldsAsync("the guest has ended", async () => (await vm.RunsAsync()).Intervals is [.., { Stopped: not null }]);
     }
 
+    [Fact]
+    public async Task ASiloWhoseStoreIsAbsentEndsWhenItIsToldTo()
+    {
+        await using var store = await StoreServer.StartAsync(StoreKind.Embedded, _folder);
+        await using var silo = await SiloAsync("a", store);
+        await store.KillAsync();
+
+        silo.Signal("-TERM");
+
+        await silo.WaitForExitAsync();
+        Assert.Equal(0, silo.ExitCode);
+        Assert.Equal("godwit: silo a ends without a word to the others, who find out by themselves: the store does not answer.", silo.Errors.Trim());
+    }
+
     public Task DisposeAsync()
     {
         if (Directory.Exists(_folder))

@@ -36,6 +36,9 @@ public sealed class ClusterAuthority
 
     public X509Certificate2 Certificate => _certificate;
 
+    /// <summary>What a store of the cluster asks of silos, which know it too.</summary>
+    public string StorePassword => _secret.StorePassword;
+
     /// <summary>Makes an authority in the folder. Throws <see cref="IOException"/> where there is one.</summary>
     public static ClusterAuthority Init(string folder, TimeProvider time)
     {

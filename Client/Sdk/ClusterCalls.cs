@@ -24,7 +24,7 @@ internal sealed class ClusterCalls
         {
             throw new GodwitException(e.Error, e.Message, e);
         }
-        catch (Exception e) when (IsSilence(e))
+        catch (Exception e) when (IsSilence(e, cancellation))
         {
             throw new GodwitException(ClusterError.Unavailable, "The cluster did not answer; whether the command was carried out is not known. Look with \"vm show\".", e);
         }
@@ -48,7 +48,7 @@ internal sealed class ClusterCalls
             {
                 throw new GodwitException(e.Error, e.Message, e);
             }
-            catch (Exception e) when (IsSilence(e))
+            catch (Exception e) when (IsSilence(e, cancellation))
             {
                 if (Stopwatch.GetElapsedTime(since) > _patience)
                 {
@@ -69,5 +69,7 @@ internal sealed class ClusterCalls
         return true;
     };
 
-    private static bool IsSilence(Exception e) => e is TimeoutException or OrleansException;
+    /// <summary>A call is also given up by a silo that lost what it needed for it, or by the client as its connection broke: not by this caller.</summary>
+    private static bool IsSilence(Exception e, CancellationToken cancellation) =>
+        e is TimeoutException or OrleansException || (e is OperationCanceledException && !cancellation.IsCancellationRequested);
 }

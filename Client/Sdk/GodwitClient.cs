@@ -10,6 +10,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
+using Orleans.Messaging;
 
 namespace Godwit.Client;
 
@@ -148,7 +149,7 @@ public sealed class GodwitClient : IAsyncDisposable
         }
         else
         {
-            client.UseStaticClustering(gateways);
+            client.Services.AddSingleton<IGatewayListProvider>(new ReachableGateways(gateways, access.Guard));
         }
     }
 

@@ -27,7 +27,7 @@ internal static class SiloCommand
     public static Command Create(Func<string, MachineSpec, BackendKind, IMachine> machines, string storeExecutable)
     {
         var store = new Option<string?>("--store") { Description = "The store's address (default: the cluster folder's, started if need be)", HelpName = "HOST:PORT" };
-        var storePassword = new Option<string?>("--store-password-file") { Description = $"Holds the store's password, mode 600 (default: ${StoreLogin.PasswordVariable}; the embedded store needs neither)", HelpName = "FILE" };
+        var storePassword = new Option<string?>("--store-password-file") { Description = $"Holds the store's password, mode 600 (default: ${StoreLogin.PasswordVariable}; the embedded store and one that \"godwit cluster issue store\" set up need neither)", HelpName = "FILE" };
         var storeTls = new Option<bool>("--store-tls") { Description = "Speak TLS to the store, whose certificate must be from the cluster's authority (or, without one, from one that this machine trusts)" };
         var address = new Option<string?>("--address") { Description = "Address of this machine to listen at (default: 127.0.0.1); others need a certificate of the cluster's authority", HelpName = "IP" };
         var identity = new Option<string?>("--identity") { Description = $"This silo's certificate as \"godwit cluster issue silo\" wrote it (default: {Identity.FileName} in the cluster folder)", HelpName = "FILE" };
@@ -175,6 +175,16 @@ internal static class SiloCommand
             Authorities = membership.Identity?.Authorities ?? [],
             Certificate = membership.Identity?.Certificate,
         };
+        if (tls && membership.Identity is not null)
+        {
+            // It proves by its certificate that it is the cluster's, whose silos all know this password.
+            login = login with { Password = login.Password ?? membership.Secret.StorePassword };
+        }
+        else if (!tls && login.Remote)
+        {
+            await Console.Error.WriteLineAsync($"godwit: the store at {given} is on the network without TLS: its password and who may run which VM cross it in clear (--store-tls).");
+        }
+
         return await login.WhyNotAsync() is { } reason ? throw new IOException(reason) : login;
     }
 

@@ -90,7 +90,7 @@ internal sealed partial class LeaseReaper : BackgroundService
                 }
             }
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!cancellation.IsCancellationRequested)
         {
             // The edge of a look; the next comes in a moment.
             TellLook("", e);

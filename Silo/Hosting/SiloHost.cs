@@ -27,6 +27,9 @@ public static class SiloHost
     /// <summary>Orleans' names of the cluster; the store's address tells clusters apart.</summary>
     public const string ClusterId = "godwit";
 
+    /// <summary>What complains of every silo and store that does not answer, with stacks.</summary>
+    private static readonly string[] _noisy = ["Orleans.Messaging", "Orleans.Runtime.GrainCallCancellationManager", "Orleans.Runtime.GrainDirectory", "Orleans.Runtime.MembershipService", "Polly"];
+
     /// <summary>Far more than the migrations that a silo can take part in; strangers beyond it are closed at once.</summary>
     private const int MaxDataConnections = 256;
 
@@ -38,8 +41,13 @@ public static class SiloHost
         builder.Logging.ClearProviders().SetMinimumLevel(settings.LogLevel);
         if (settings.LogLevel == LogLevel.Warning)
         {
-            // Orleans warns of what is normal here (a process without server GC), and shows each call to a dead silo with its stack.
-            builder.Logging.AddFilter("Orleans", LogLevel.Error).AddFilter("Orleans.Messaging", LogLevel.Critical);
+            // Orleans warns of what is normal here (a process without server GC), and shows each call to a silo that is
+            // dead or out of reach with its stack, once a moment while it lasts. A silo's own end is FatalEnd's to tell.
+            builder.Logging.AddFilter("Orleans", LogLevel.Error);
+            foreach (var category in _noisy)
+            {
+                builder.Logging.AddFilter(category, LogLevel.Critical);
+            }
         }
 
         builder.Logging.AddConsole(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
@@ -50,6 +58,7 @@ public static class SiloHost
         });
         builder.Host.UseOrleans(silo => ConfigureOrleans(silo, settings));
         AddGodwit(builder.Services, settings, store, machines);
+        builder.Services.Replace(ServiceDescriptor.Singleton<IFatalErrorHandler>(new FatalEnd(settings.Name)));
         return builder.Build();
     }
 

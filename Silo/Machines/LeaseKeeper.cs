@@ -55,7 +55,7 @@ internal sealed partial class LeaseKeeper : BackgroundService
                 return;
             }
 
-            if (await tenure.RenewAsync(cancellation))
+            if (await RenewedAsync(vm, tenure, cancellation))
             {
                 vm.Grant();
                 return;
@@ -77,11 +77,41 @@ internal sealed partial class LeaseKeeper : BackgroundService
                 await _vms.DropAsync(vm);
             }
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!cancellation.IsCancellationRequested)
         {
+            // The edge of one renewal: the silo, and its other VMs, go on.
             LogFailed(vm.Name, e.Message);
         }
     }
+
+    /// <summary>Whether the lease goes on. Says so where the answer does not come before the lease ends: the machine has stopped by itself then.</summary>
+    private async Task<bool> RenewedAsync(HostedVm vm, Tenure tenure, CancellationToken cancellation)
+    {
+        var renewal = tenure.RenewAsync(cancellation);
+        var left = _time.GetElapsedTime(_time.GetTimestamp(), tenure.LeaseEnds);
+        try
+        {
+            return await renewal.WaitAsync(left > TimeSpan.Zero ? left : _options.Lease, _time, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            LogLapsed(vm.Name, tenure.Epoch);
+        }
+
+        var renewed = await renewal;
+        if (renewed)
+        {
+            LogAnswered(vm.Name, tenure.Epoch);
+        }
+
+        return renewed;
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "VM {Vm} stands still: its lease (epoch {Epoch}) has ended, and the store has not answered.")]
+    private partial void LogLapsed(string vm, long epoch);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The store answers again: VM {Vm} goes on (epoch {Epoch}).")]
+    private partial void LogAnswered(string vm, long epoch);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "VM {Vm} was taken over by another silo; its copy here (epoch {Epoch}) is dropped.")]
     private partial void LogFenced(string vm, long epoch);

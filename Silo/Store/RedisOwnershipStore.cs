@@ -143,7 +143,10 @@ public sealed class RedisOwnershipStore : IOwnershipStore
         }
     }
 
-    /// <summary>Asks until there is an answer. A lost connection or a time-out says nothing about what was done.</summary>
+    /// <summary>
+    /// Asks until there is an answer. A lost connection or a time-out says nothing about what was done; nor does a question
+    /// that the library cancels by itself, which it does with those that wait while it gives a connection up.
+    /// </summary>
     private async Task<T> AskAsync<T>(Func<IDatabase, Task<T>> ask, CancellationToken cancellation)
     {
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _store.Closing);
@@ -154,10 +157,14 @@ public sealed class RedisOwnershipStore : IOwnershipStore
             {
                 return await ask(_store.Database).WaitAsync(both.Token);
             }
-            catch (Exception e) when (e is RedisTimeoutException or RedisConnectionException)
+            catch (Exception e) when (IsSilence(e) || (e is OperationCanceledException && !both.IsCancellationRequested))
             {
                 await pause.WaitForNextTickAsync(both.Token);
             }
         }
     }
+
+    /// <summary>A store that still reads its data in refuses every command, and has done nothing.</summary>
+    private static bool IsSilence(Exception e) =>
+        e is RedisTimeoutException or RedisConnectionException || (e is RedisServerException && e.Message.StartsWith("LOADING", StringComparison.Ordinal));
 }

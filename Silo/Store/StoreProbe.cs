@@ -19,7 +19,7 @@ internal sealed class StoreProbe(StoreConnection store, SiloIdentity silo) : ISt
         {
             await store.Database.PingAsync().WaitAsync(_limit);
         }
-        catch (Exception e) when (e is RedisException or TimeoutException)
+        catch (Exception e) when (e is RedisException or TimeoutException or OperationCanceledException)
         {
             problem = $"does not answer within {_limit.TotalSeconds:0} s; guests run on until their leases end";
         }

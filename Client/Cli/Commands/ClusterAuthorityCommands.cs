@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Net;
-using System.Security.Cryptography.X509Certificates;
 using Godwit.Access;
 using Godwit.Access.Certificates;
 using Godwit.Access.Roles;
@@ -28,6 +27,8 @@ internal static class ClusterAuthorityCommands
     private static readonly Option<int> _days = new("--days") { Description = "How long it counts", HelpName = "N", DefaultValueFactory = _ => 365 };
     private static readonly Option<string> _role = new("--role") { Description = "viewer: look; operator: also run; admin: also create and delete", DefaultValueFactory = _ => "viewer" };
     private static readonly Option<string[]> _gateways = new("--gateway") { Description = "Where a silo takes clients; again for more", HelpName = "HOST:PORT" };
+
+    private static readonly Option<int> _port = new("--port") { Description = "Where Redis takes TLS", HelpName = "P", DefaultValueFactory = _ => 6379 };
 
     public static Command CreateInit()
     {
@@ -60,13 +61,20 @@ internal static class ClusterAuthorityCommands
                 r.AddError($"--days takes 1 to {LongestLife}.");
             }
         });
+        _port.Validators.Add(r =>
+        {
+            if (r.GetValueOrDefault<int>() is < 1 or > 65535)
+            {
+                r.AddError("--port takes 1 to 65535.");
+            }
+        });
         return new Command("issue", "Issues a certificate with its key, in a folder to be copied to where it is used.")
         {
             Issue("silo", "a silo: copy the folder to its machine and run \"godwit silo --cluster DIR --address IP --store HOST:PORT\"", [_addresses], (authority, parsed, life) =>
                 authority.IssueSilo(parsed.GetValue(_name)!, Addresses(parsed), life)),
             Issue("client", "a person or a program: \"godwit vm list --cluster DIR\"", [_role, _gateways], (authority, parsed, life) =>
                 authority.IssueClient(parsed.GetValue(_name)!, Enum.Parse<ClusterRole>(parsed.GetValue(_role)!, ignoreCase: true), life)),
-            Issue("store", "a Redis that speaks TLS: certificate, key and authority as store.crt, store.key and authority.crt", [_addresses], (authority, parsed, life) =>
+            Issue("store", "a Redis that speaks TLS: copy the folder to its machine and run \"redis-server redis.conf\" in it", [_addresses, _port], (authority, parsed, life) =>
                 authority.IssueStore(parsed.GetValue(_name)!, Addresses(parsed), life)),
         };
     }
@@ -113,7 +121,15 @@ internal static class ClusterAuthorityCommands
             var folder = Path.GetFullPath(parsed.GetValue(_out) ?? name);
             var authority = ClusterAuthority.Open(Path.GetFullPath(parsed.GetValue(_folder)!), TimeProvider.System);
             var identity = issue(authority, parsed, TimeSpan.FromDays(parsed.GetValue(_days)));
-            Write(identity, folder, kind == "client" ? parsed.GetValue(_gateways) ?? [] : []);
+            if (identity.Peer.Kind == PeerKind.Store)
+            {
+                StoreFolder.Write(folder, identity, parsed.GetValue(_port), authority.StorePassword);
+            }
+            else
+            {
+                Write(identity, folder, kind == "client" ? parsed.GetValue(_gateways) ?? [] : []);
+            }
+
             new Output(parsed.GetValue(_json)).Result(
                 new { name, kind, folder, serial = identity.Peer.Serial, notAfter = identity.Certificate.NotAfter.ToUniversalTime() },
                 $"Issued to {kind} {name} until {identity.Certificate.NotAfter.ToUniversalTime():yyyy-MM-dd}: {folder}");
@@ -124,15 +140,6 @@ internal static class ClusterAuthorityCommands
     private static void Write(Identity identity, string folder, string[] gateways)
     {
         OwnerFile.CreateFolder(folder);
-        if (identity.Peer.Kind == PeerKind.Store)
-        {
-            using var key = identity.Certificate.GetECDsaPrivateKey()!;
-            OwnerFile.Write(Path.Combine(folder, "store.crt"), identity.Certificate.ExportCertificatePem() + "\n", replace: true);
-            OwnerFile.Write(Path.Combine(folder, "store.key"), key.ExportPkcs8PrivateKeyPem() + "\n", replace: true);
-            OwnerFile.Write(Path.Combine(folder, "authority.crt"), identity.Authorities[0].ExportCertificatePem() + "\n", replace: true);
-            return;
-        }
-
         identity.Write(Path.Combine(folder, Identity.FileName));
         if (gateways.Length > 0)
         {

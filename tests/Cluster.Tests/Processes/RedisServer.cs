@@ -21,10 +21,7 @@ internal sealed class RedisServer : IAsyncDisposable
     public int Port { get; }
 
     /// <summary>Where redis-server is; null where the package is not installed.</summary>
-    public static string? Executable { get; } = (Environment.GetEnvironmentVariable("PATH") ?? "")
-        .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
-        .Select(folder => Path.Combine(folder, "redis-server"))
-        .FirstOrDefault(File.Exists);
+    public static string? Executable { get; } = Programs.Find("redis-server");
 
     /// <param name="folder">Made if absent; holds the append-only file.</param>
     /// <param name="port">0: a free one.</param>
@@ -35,7 +32,7 @@ internal sealed class RedisServer : IAsyncDisposable
         for (var attempt = 1; ; attempt++)
         {
             var tried = port != 0 ? port : FreePort.Find();
-            var (process, said) = await LaunchAsync(executable, folder, tried);
+            var (process, said) = await LaunchAsync(executable, ["--bind", "127.0.0.1", "--port", tried.ToString(), "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]);
             if (said is null)
             {
                 return new RedisServer(process, tried);
@@ -47,6 +44,13 @@ internal sealed class RedisServer : IAsyncDisposable
                 throw new InvalidOperationException($"redis-server ended before it was ready: {said}");
             }
         }
+    }
+
+    /// <summary>One that is started by a command and settings of its own.</summary>
+    public static async Task<RedisServer> StartAsync(string executable, IEnumerable<string> arguments)
+    {
+        var (process, said) = await LaunchAsync(executable, arguments);
+        return said is null ? new RedisServer(process, 0) : throw new InvalidOperationException($"redis-server ended before it was ready: {said}");
     }
 
     public async Task KillAsync()
@@ -68,10 +72,10 @@ internal sealed class RedisServer : IAsyncDisposable
     }
 
     /// <summary>Null instead of its words once it takes connections; all it says is read for its whole life, so that it never waits for a reader.</summary>
-    private static async Task<(Process Process, string? Said)> LaunchAsync(string executable, string folder, int port)
+    private static async Task<(Process Process, string? Said)> LaunchAsync(string executable, IEnumerable<string> arguments)
     {
         var start = new ProcessStartInfo(executable) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
-        foreach (var argument in (string[])["--bind", "127.0.0.1", "--port", port.ToString(), "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"])
+        foreach (var argument in arguments)
         {
             start.ArgumentList.Add(argument);
         }

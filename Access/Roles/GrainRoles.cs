@@ -39,7 +39,7 @@ public static class GrainRoles
         ],
         [typeof(IPlacementGrain)] =
         [
-            (ClusterRole.Silo, ["Choose"]),
+            (ClusterRole.Silo, ["Choose", "Settle"]),
         ],
         [typeof(IMigrationSlotsGrain)] =
         [

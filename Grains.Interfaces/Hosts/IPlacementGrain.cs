@@ -1,4 +1,5 @@
 using Godwit.Grains.Interfaces.Vms;
+using Orleans.Concurrency;
 
 namespace Godwit.Grains.Interfaces.Hosts;
 
@@ -9,6 +10,13 @@ public interface IPlacementGrain : IGrainWithIntegerKey
     /// <summary>The silo that a VM is to go to. <see cref="ClusterException"/> (NoRoom) says what each silo is short of where none can take it.</summary>
     [Alias("Choose")]
     Task<PlacementChoice> Choose(PlacementRequest request);
+
+    /// <summary>
+    /// What a choice was asked for has been done, or refused: from now on the silos' own figures tell of that VM. Where this is not
+    /// said, the choice counts for some seconds more.
+    /// </summary>
+    [Alias("Settle"), OneWay]
+    Task Settle(string vm);
 }
 
 /// <summary>A VM that needs a silo.</summary>

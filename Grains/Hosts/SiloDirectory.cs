@@ -90,13 +90,19 @@ public sealed class SiloDirectory
         (definition.Restart ?? RestartPolicy.None).Mode == RestartMode.None ? VmState.Lost : VmState.Recovering;
 
     /// <summary>Figures of the live hosts that answer in time; one that is known to be gone need not be waited for.</summary>
-    public async Task<IReadOnlyList<HostInfo>> HostsAsync(string? except = null)
+    public Task<IReadOnlyList<HostInfo>> HostsAsync(string? except = null) => HostsAsync(Live().Select(s => s.Address).Where(a => a != except));
+
+    /// <summary>Figures of those of these hosts that answer in time.</summary>
+    public async Task<IReadOnlyList<HostInfo>> HostsAsync(IEnumerable<string> addresses)
     {
-        var answers = await Task.WhenAll(Live().Where(s => s.Address != except).Select(s => AskAsync(s.Address)));
+        var answers = await Task.WhenAll(addresses.Select(AskAsync));
         return [.. answers.OfType<HostInfo>()];
     }
 
-    /// <summary>The live silo that placement chooses for a VM; throws <see cref="ClusterException"/> with what each is short of where none can take it.</summary>
+    /// <summary>
+    /// The live silo that placement chooses for a VM; throws <see cref="ClusterException"/> with what each is short of where none can take it.
+    /// <see cref="SettleAsync"/> follows once the VM is there, or has been refused.
+    /// </summary>
     public async Task<SiloRef> ChooseAsync(string vm, VmDefinition definition, double load, string? except)
     {
         try
@@ -112,6 +118,9 @@ public sealed class SiloDirectory
             return Choose(VmDemand.Of(vm, definition, load), await HostsAsync(), except, []);
         }
     }
+
+    /// <summary>A choice has been carried out or given up. Nobody waits for it, nor for one that is lost.</summary>
+    public Task SettleAsync(string vm) => _grains.GetGrain<IPlacementGrain>(0).Settle(vm);
 
     /// <summary>
     /// Where a VM is to be brought up whose silo is lost: chosen here, since who chooses for the cluster may have been lost

@@ -59,7 +59,15 @@ public sealed class VmGrain : Grain, IVmGrain
     public async Task<VmInfo> Start(string? silo)
     {
         var place = await PlaceAsync(silo);
-        await OnHost(place.Address, place.Name, h => h.StartVm(Name));
+        try
+        {
+            await OnHost(place.Address, place.Name, h => h.StartVm(Name));
+        }
+        finally
+        {
+            await _silos.SettleAsync(Name);
+        }
+
         return await Show();
     }
 
@@ -155,7 +163,15 @@ public sealed class VmGrain : Grain, IVmGrain
 
         var definition = await RequireDefinitionAsync();
         target = target is not null ? await _silos.RequireServingAsync(target.Address) : await _silos.ChooseAsync(Name, definition, definition.VcpuCount, record.Owner);
-        return await OnHost(record.Owner!, record.OwnerName, h => h.StartMigration(Name, target.Address, request));
+        try
+        {
+            // Once there is a ticket the target holds what the VM needs.
+            return await OnHost(record.Owner!, record.OwnerName, h => h.StartMigration(Name, target.Address, request));
+        }
+        finally
+        {
+            await _silos.SettleAsync(Name);
+        }
     }
 
     public async Task CancelMigration()

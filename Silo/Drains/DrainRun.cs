@@ -145,7 +145,14 @@ internal sealed class DrainRun
             return true;
         }
 
-        return await _slots.TryTakeAsync(vm.Name, _request.PerCluster) && await StartAsync(vm.Name, target, cancellation);
+        try
+        {
+            return await _slots.TryTakeAsync(vm.Name, _request.PerCluster) && await StartAsync(vm.Name, target, cancellation);
+        }
+        finally
+        {
+            await _silos.SettleAsync(vm.Name);
+        }
     }
 
     private async Task<bool> StartAsync(string vm, SiloRef target, CancellationToken cancellation)

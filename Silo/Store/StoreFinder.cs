@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Godwit.Access;
+using Godwit.Silo.Commands;
 
 namespace Godwit.Silo.Store;
 
@@ -61,6 +62,8 @@ public sealed class StoreFinder
             start.ArgumentList.Add(argument);
         }
 
+        // It outlives this process, whoever started that.
+        start.Environment.Remove(ParentWatch.Variable);
         using var process = Process.Start(start) ?? throw new IOException($"{_executable} could not be started.");
         process.StandardInput.Close();
         if (await process.StandardOutput.ReadLineAsync(cancellation) is not null)

@@ -9,7 +9,7 @@ namespace Godwit.Cluster.Tests;
 
 /// <summary>Each refusal is one line that names what was wrong, and changes nothing.</summary>
 [Collection(TwoSilosCollection.Name)]
-public sealed class BadInputTests(TwoSilos cluster)
+public sealed class BadInputTests(TwoSilos cluster) : OnTwoSilos(cluster)
 {
     private static readonly VmDefinition _small = new() { MemoryBytes = 16 << 20 };
 
@@ -32,7 +32,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     [MemberData(nameof(WrongDefinitions))]
     public async Task AWrongDefinitionIsRefusedAndCreatesNothing(string what, VmDefinition definition, ClusterError error, string says)
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
 
         await RefusedAsync(error, says, () => vm.CreateAsync(definition));
 
@@ -48,14 +48,14 @@ public sealed class BadInputTests(TwoSilos cluster)
     [InlineData("a\n")]
     public void AWrongNameIsRefusedByTheClient(string name)
     {
-        var refused = Assert.Throws<GodwitException>(() => cluster.Client.Vm(name));
+        var refused = Assert.Throws<GodwitException>(() => Cluster.Client.Vm(name));
         Assert.DoesNotContain('\n', refused.Message);
     }
 
     [Fact]
     public async Task AnUnknownVmIsNamedInTheRefusal()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
 
         await RefusedAsync(ClusterError.NotFound, vm.Name, () => vm.ShowAsync());
         await RefusedAsync(ClusterError.NotFound, vm.Name, () => vm.StartAsync());
@@ -68,7 +68,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     [Fact]
     public async Task ASecondCreateOfANameIsRefusedAndTheFirstStays()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small);
 
         await RefusedAsync(ClusterError.AlreadyExists, "already", () => vm.CreateAsync(_small with { MemoryBytes = 32 << 20 }));
@@ -80,7 +80,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     [Fact]
     public async Task AnUnknownSiloIsRefusedWithTheNamesOfThoseThatLive()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small);
         await RefusedAsync(ClusterError.NotFound, "no live silo \"nowhere\"", () => vm.StartAsync("nowhere"));
         await vm.StartAsync("a");
@@ -119,7 +119,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     public async Task AVmThatDoesNotFitIsNotStarted()
     {
         var big = await RunningAsync("b", 900L << 20);
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small with { MemoryBytes = 200 << 20 });
 
         await RefusedAsync(ClusterError.NoRoom, "it lacks memory (124 MiB of 1 GiB free).", () => vm.StartAsync("b"));
@@ -132,7 +132,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     [Fact]
     public async Task AStoppedVmCannotMigratePauseOrBeTypedAt()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small);
 
         await RefusedAsync(ClusterError.WrongState, "is stopped", () => vm.MigrateAsync(new MigrationRequest { Target = "b" }));
@@ -176,20 +176,20 @@ public sealed class BadInputTests(TwoSilos cluster)
     [Fact]
     public async Task AGuestThatCannotBootIsRefusedAndItsVmStaysStopped()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small with { CommandLine = "unbootable" });
 
         await RefusedAsync(ClusterError.Failed, "the kernel cannot be booted", () => vm.StartAsync("a"));
 
         Assert.Equal(VmState.Stopped, (await vm.ShowAsync()).State);
-        Assert.DoesNotContain((await cluster.Client.SilosAsync()).SelectMany(s => s.Host!.Vms), v => v.Name == vm.Name);
+        Assert.DoesNotContain((await Cluster.Client.SilosAsync()).SelectMany(s => s.Host!.Vms), v => v.Name == vm.Name);
         await vm.DeleteAsync();
     }
 
     [Fact]
     public async Task AFileThatIsNotASnapshotIsRefusedAndTheVmStaysStopped()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small);
 
         await RefusedAsync(ClusterError.Failed, "not a snapshot", () => vm.RestoreAsync(new MemoryStream([1, 2, 3])));
@@ -202,7 +202,7 @@ public sealed class BadInputTests(TwoSilos cluster)
     public async Task AnAddressWithoutAStoreIsNamedInTheRefusal()
     {
         var port = Godwit.Silo.Hosting.FreePort.Find();
-        await RefusedAsync(ClusterError.Unavailable, $"No store answers at 127.0.0.1:{port}", () => GodwitClient.ConnectAsync(Godwit.Access.ClusterAccess.Open(cluster.Folder, $"127.0.0.1:{port}")));
+        await RefusedAsync(ClusterError.Unavailable, $"No store answers at 127.0.0.1:{port}", () => GodwitClient.ConnectAsync(Godwit.Access.ClusterAccess.Open(Cluster.Folder, $"127.0.0.1:{port}")));
     }
 
     internal static async Task RefusedAsync(ClusterError error, string says, Func<Task> call)
@@ -221,7 +221,7 @@ public sealed class BadInputTests(TwoSilos cluster)
 
     private async Task<Vm> RunningAsync(string silo, long memory = 16 << 20, string commandLine = "")
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = memory, CommandLine = commandLine });
         await vm.StartAsync(silo);
         return vm;

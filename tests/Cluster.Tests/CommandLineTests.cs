@@ -6,7 +6,7 @@ namespace Godwit.Cluster.Tests;
 
 /// <summary>The executables as people run them: exit codes, one line of error, JSON.</summary>
 [Collection(TwoSilosCollection.Name)]
-public sealed class CommandLineTests(TwoSilos cluster)
+public sealed class CommandLineTests(TwoSilos cluster) : OnTwoSilos(cluster)
 {
     private static string Cli => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Godwit.Cli"));
 
@@ -61,7 +61,7 @@ public sealed class CommandLineTests(TwoSilos cluster)
     [Fact]
     public async Task ASecondStoreInOneFolderIsRefused()
     {
-        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, "store", "--cluster", cluster.Folder);
+        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, "store", "--cluster", Cluster.Folder);
 
         Assert.Equal(1, exitCode);
         Assert.Contains("A store runs already", errors, StringComparison.Ordinal);
@@ -75,7 +75,7 @@ public sealed class CommandLineTests(TwoSilos cluster)
     [InlineData(1, "No store answers", "--store", "127.0.0.1:1")]
     public async Task ASiloThatCannotStartSaysWhyInOneLine(int code, string says, params string[] arguments)
     {
-        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, ["silo", "--cluster", cluster.Folder, .. arguments]);
+        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, ["silo", "--cluster", Cluster.Folder, .. arguments]);
 
         Assert.Equal(code, exitCode);
         Assert.Contains(says, errors, StringComparison.Ordinal);
@@ -83,7 +83,7 @@ public sealed class CommandLineTests(TwoSilos cluster)
     }
 
     private Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) =>
-        TestProcess.RunAsync(Cli, [.. arguments, "--cluster", cluster.Folder]);
+        TestProcess.RunAsync(Cli, [.. arguments, "--cluster", Cluster.Folder]);
 
     private async Task<JsonElement> JsonAsync(params string[] arguments)
     {

@@ -9,13 +9,13 @@ namespace Godwit.Cluster.Tests;
 
 /// <summary>What strangers get from a silo's data port: one line, and an end.</summary>
 [Collection(TwoSilosCollection.Name)]
-public sealed class DataPlaneTests(TwoSilos cluster)
+public sealed class DataPlaneTests(TwoSilos cluster) : OnTwoSilos(cluster)
 {
-    private ClusterSecret Secret => ClusterSecret.TryRead(cluster.Folder)!;
+    private ClusterSecret Secret => ClusterSecret.TryRead(Cluster.Folder)!;
 
     [Fact]
     public void TheTokenIsReadableByItsOwnerOnly() =>
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(cluster.Folder, "token")));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(Cluster.Folder, "token")));
 
     [Theory]
     [InlineData("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n")]
@@ -82,7 +82,7 @@ public sealed class DataPlaneTests(TwoSilos cluster)
     private async Task<NetworkStream> OpenAsync()
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(IPEndPoint.Parse(cluster.Silo("a").Ready.GetProperty("data").GetString()!));
+        await socket.ConnectAsync(IPEndPoint.Parse(Cluster.Silo("a").Ready.GetProperty("data").GetString()!));
         return new NetworkStream(socket, ownsSocket: true);
     }
 }

@@ -8,9 +8,9 @@ using Xunit;
 
 namespace Godwit.Cluster.Tests;
 
-/// <summary>Silos that are emptied by command or by SIGTERM; they are extra silos of the shared cluster.</summary>
-[Collection(TwoSilosCollection.Name)]
-public sealed class DrainTests(TwoSilos cluster)
+/// <summary>Silos that are emptied by command or by SIGTERM; they are extra silos of the shared Cluster.</summary>
+[Collection(LeavingSilosCollection.Name)]
+public sealed class DrainTests(TwoSilos cluster) : OnTwoSilos(cluster)
 {
     private static readonly VmDefinition _small = new() { MemoryBytes = 16 << 20 };
 
@@ -24,7 +24,7 @@ public sealed class DrainTests(TwoSilos cluster)
         var vms = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => RunningAsync(name)));
         var reading = vms.Select(vm => VmCommandTests.ReadLinesAsync(vm, 300)).ToList();
 
-        var end = await (await cluster.Client.DrainSiloAsync(name)).EndAsync();
+        var end = await (await Cluster.Client.DrainSiloAsync(name)).EndAsync();
 
         Assert.Equal((DrainOutcome.Done, 0), (end.Outcome, end.Result!.Kept.Count));
         Assert.Equal(vms.Select(v => v.Name).Order(StringComparer.Ordinal), end.Result.Moved.Select(m => m.Name).Order(StringComparer.Ordinal));
@@ -38,13 +38,13 @@ public sealed class DrainTests(TwoSilos cluster)
         }
 
         var says = $"Silo {name} is drained and takes no VMs";
-        var more = cluster.Client.Vm(TwoSilos.NewName());
+        var more = Cluster.Client.Vm(TwoSilos.NewName());
         await more.CreateAsync(_small);
         await BadInputTests.RefusedAsync(ClusterError.Unavailable, says, () => more.StartAsync(name));
         await BadInputTests.RefusedAsync(ClusterError.Unavailable, says, () => more.RestoreAsync(new MemoryStream([1]), name));
         await BadInputTests.RefusedAsync(ClusterError.Unavailable, says, () => vms[0].MigrateAsync(new MigrationRequest { Target = name }));
-        await cluster.Client.UndrainSiloAsync(name);
-        await BadInputTests.RefusedAsync(ClusterError.WrongState, "it takes VMs", () => cluster.Client.UndrainSiloAsync(name));
+        await Cluster.Client.UndrainSiloAsync(name);
+        await BadInputTests.RefusedAsync(ClusterError.WrongState, "it takes VMs", () => Cluster.Client.UndrainSiloAsync(name));
         Assert.Equal(name, (await more.StartAsync(name)).Silo);
         await GoneAsync([.. vms, more]);
         await LeavesAsync(victim);
@@ -59,11 +59,11 @@ public sealed class DrainTests(TwoSilos cluster)
         var small = await RunningAsync(name);
         var paused = await RunningAsync(name);
         await paused.PauseAsync();
-        var large = cluster.Client.Vm(TwoSilos.NewName());
+        var large = Cluster.Client.Vm(TwoSilos.NewName());
         await large.CreateAsync(_small with { MemoryBytes = 1536L << 20 });
         await large.StartAsync(name);
 
-        var (exitCode, output, errors) = await TestProcess.RunAsync(Cli, "silo", "drain", name, "--cluster", cluster.Folder);
+        var (exitCode, output, errors) = await TestProcess.RunAsync(Cli, "silo", "drain", name, "--cluster", Cluster.Folder);
 
         Assert.Equal(1, exitCode);
         Assert.Contains($"Silo {name} is not drained: 2 VMs could not be moved and stay on it.", errors, StringComparison.Ordinal);
@@ -79,10 +79,10 @@ public sealed class DrainTests(TwoSilos cluster)
         // Once nothing is left it is drained, and the command agrees.
         await large.StopAsync();
         await paused.ResumeAsync();
-        var again = await TestProcess.RunAsync(Cli, "silo", "drain", name, "--json", "--cluster", cluster.Folder);
+        var again = await TestProcess.RunAsync(Cli, "silo", "drain", name, "--json", "--cluster", Cluster.Folder);
         Assert.True(again.ExitCode == 0, again.Errors);
         Assert.Contains("\"done\":true", again.Output.Trim().Split('\n')[^1], StringComparison.Ordinal);
-        Assert.Contains("Drained", (await TestProcess.RunAsync(Cli, "silo", "list", "--cluster", cluster.Folder)).Output, StringComparison.Ordinal);
+        Assert.Contains("Drained", (await TestProcess.RunAsync(Cli, "silo", "list", "--cluster", Cluster.Folder)).Output, StringComparison.Ordinal);
         await large.DeleteAsync();
         await GoneAsync(small, paused);
         await LeavesAsync(victim);
@@ -95,10 +95,10 @@ public sealed class DrainTests(TwoSilos cluster)
         var victim = await VictimAsync();
         var name = NameOf(victim);
         var vms = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => RunningAsync(name, hold.CommandLine)));
-        var first = await cluster.Client.DrainSiloAsync(name, new DrainRequest { PerSilo = 1 });
+        var first = await Cluster.Client.DrainSiloAsync(name, new DrainRequest { PerSilo = 1 });
         await hold.WaitAsync();
         Assert.Single((await HostAsync(name)).Leaving);
-        await using var other = await GodwitClient.ConnectAsync(cluster.Access);
+        await using var other = await GodwitClient.ConnectAsync(Cluster.Access);
 
         // The same command finds the same job, and the limit it began with.
         var second = await other.DrainSiloAsync(name, new DrainRequest { PerSilo = 3 });
@@ -124,10 +124,10 @@ public sealed class DrainTests(TwoSilos cluster)
         var held = await RunningAsync(NameOf(victims[0]), hold.CommandLine);
         var waiting = await RunningAsync(NameOf(victims[1]));
         var request = new DrainRequest { PerCluster = 1 };
-        var first = await cluster.Client.DrainSiloAsync(NameOf(victims[0]), request);
+        var first = await Cluster.Client.DrainSiloAsync(NameOf(victims[0]), request);
         await hold.WaitAsync();
 
-        var second = await cluster.Client.DrainSiloAsync(NameOf(victims[1]), request);
+        var second = await Cluster.Client.DrainSiloAsync(NameOf(victims[1]), request);
 
         // It is asked for more than one look, and nothing but the start is told.
         Assert.Equal([DrainEvent.Started], (await StepsUntilSilenceAsync(second)).Select(s => s.Event));
@@ -145,10 +145,10 @@ public sealed class DrainTests(TwoSilos cluster)
         var victim = await VictimAsync();
         var name = NameOf(victim);
         var vms = await Task.WhenAll(Enumerable.Range(0, 2).Select(_ => RunningAsync(name, hold.CommandLine)));
-        var drain = await cluster.Client.DrainSiloAsync(name, new DrainRequest { PerSilo = 1 });
+        var drain = await Cluster.Client.DrainSiloAsync(name, new DrainRequest { PerSilo = 1 });
         await hold.WaitAsync();
 
-        await cluster.Client.UndrainSiloAsync(name);
+        await Cluster.Client.UndrainSiloAsync(name);
 
         Assert.Equal(DrainOutcome.Cancelled, (await drain.EndAsync()).Outcome);
         Assert.Equal(HostDuty.Serving, (await HostAsync(name)).Duty);
@@ -207,7 +207,7 @@ public sealed class DrainTests(TwoSilos cluster)
     public async Task TheOnlySiloSaysThatItsGuestsCannotGoAndStopsThem()
     {
         var folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
-        await using var store = await TestProcess.StartAsync("store", "--cluster", folder, "--json");
+        await using var store = await StoreServer.StartAsync(folder);
         await using var silo = await TestProcess.StartAsync("silo", "--cluster", folder, "--name", "only", "--memory", "1G", "--json");
         await using (var client = await GodwitClient.ConnectAsync(Godwit.Access.ClusterAccess.Open(folder)))
         {
@@ -288,11 +288,11 @@ public sealed class DrainTests(TwoSilos cluster)
         throw new InvalidOperationException("the drain has ended");
     }
 
-    private async Task<HostInfo> HostAsync(string silo) => (await cluster.Client.SilosAsync()).Single(s => s.Name == silo).Host!;
+    private async Task<HostInfo> HostAsync(string silo) => (await Cluster.Client.SilosAsync()).Single(s => s.Name == silo).Host!;
 
     private async Task<Vm> RunningAsync(string silo, string commandLine = "")
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small with { CommandLine = commandLine });
         await vm.StartAsync(silo);
         return vm;
@@ -301,8 +301,8 @@ public sealed class DrainTests(TwoSilos cluster)
     /// <summary>A silo of its own to drain, known to the others.</summary>
     private async Task<TestProcess> VictimAsync(string memory = "1G", params string[] more)
     {
-        var victim = await cluster.StartSiloAsync($"d{Guid.NewGuid():N}"[..8], memory, more);
-        await Eventually.HoldsAsync("it is active", async () => (await cluster.Client.SilosAsync()).Any(s => s.Name == NameOf(victim) && s.Host is not null));
+        var victim = await Cluster.StartSiloAsync($"d{Guid.NewGuid():N}"[..8], memory, more);
+        await Eventually.HoldsAsync("it is active", async () => (await Cluster.Client.SilosAsync()).Any(s => s.Name == NameOf(victim) && s.Host is not null));
         return victim;
     }
 }

@@ -117,7 +117,7 @@ public sealed partial class RealMachineTests(RealClusters clusters) : IClassFixt
 
     private static async Task TicksAsync(Vm vm, int count)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(120));
         var text = "";
         await foreach (var segment in vm.Console(cancellation: limit.Token))
         {

@@ -11,17 +11,17 @@ namespace Godwit.Cluster.Tests;
 
 /// <summary>What users of the machine who cannot read the cluster folder get from a one-machine cluster: nothing.</summary>
 [Collection(TwoSilosCollection.Name)]
-public sealed class SecretTests(TwoSilos cluster) : IDisposable
+public sealed class SecretTests(TwoSilos cluster) : OnTwoSilos(cluster), IDisposable
 {
     private readonly string _other = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
 
     [Fact]
     public async Task TheEmbeddedStoreAsksForItsPassword()
     {
-        var refused = await Assert.ThrowsAnyAsync<RedisException>(() => ConnectionMultiplexer.ConnectAsync(cluster.Store));
+        var refused = await Assert.ThrowsAnyAsync<RedisException>(() => ConnectionMultiplexer.ConnectAsync(Cluster.Store));
         Assert.Contains("NOAUTH", refused.Message, StringComparison.Ordinal);
 
-        Assert.Null(await StoreLogin.Find(cluster.Folder, null)!.WhyNotAsync());
+        Assert.Null(await StoreLogin.Find(Cluster.Folder, null)!.WhyNotAsync());
     }
 
     [Theory]
@@ -29,7 +29,7 @@ public sealed class SecretTests(TwoSilos cluster) : IDisposable
     [InlineData("wrong")]
     public async Task ALoginWithoutThePasswordSaysWhereToPutIt(string? password)
     {
-        var reason = await new StoreLogin { Address = cluster.Store, Password = password }.WhyNotAsync();
+        var reason = await new StoreLogin { Address = Cluster.Store, Password = password }.WhyNotAsync();
 
         Assert.Contains("asks for a", reason, StringComparison.Ordinal);
         Assert.Contains("--store-password-file", reason, StringComparison.Ordinal);
@@ -39,7 +39,7 @@ public sealed class SecretTests(TwoSilos cluster) : IDisposable
     public async Task AClientWithAnotherSecretIsNotLetIn()
     {
         // As one who got hold of the store's password, and of nothing else.
-        var access = cluster.Access with { Guard = new SecretGuard(ClusterSecret.New()) };
+        var access = Cluster.Access with { Guard = new SecretGuard(ClusterSecret.New()) };
 
         await BadInputTests.RefusedAsync(ClusterError.Denied, "does not know the secret of this cluster folder", () => GodwitClient.ConnectAsync(access, TimeSpan.Zero));
     }
@@ -49,14 +49,14 @@ public sealed class SecretTests(TwoSilos cluster) : IDisposable
     {
         var password = Path.Combine(_other, "password");
         Directory.CreateDirectory(_other, OwnerFile.FolderMode);
-        OwnerFile.Write(password, StoreLogin.Find(cluster.Folder, null)!.Password!, replace: false);
+        OwnerFile.Write(password, StoreLogin.Find(Cluster.Folder, null)!.Password!, replace: false);
 
-        var (exitCode, output, errors) = await TestProcess.RunAsync(TestProcess.Executable, "silo", "--cluster", _other, "--store", cluster.Store, "--store-password-file", password, "--name", "stranger", "--failure-detection", "1", "--json");
+        var (exitCode, output, errors) = await TestProcess.RunAsync(TestProcess.Executable, "silo", "--cluster", _other, "--store", Cluster.Store, "--store-password-file", password, "--name", "stranger", "--failure-detection", "1", "--json");
 
         Assert.Equal((1, ""), (exitCode, output));
         Assert.Contains("does not let this one join", errors, StringComparison.Ordinal);
         Assert.Single(errors.Trim().Split('\n'));
-        Assert.DoesNotContain(await cluster.Client.SilosAsync(), s => s.Name == "stranger");
+        Assert.DoesNotContain(await Cluster.Client.SilosAsync(), s => s.Name == "stranger");
     }
 
     [Fact]

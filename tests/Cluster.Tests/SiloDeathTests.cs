@@ -7,9 +7,9 @@ using Xunit;
 
 namespace Godwit.Cluster.Tests;
 
-/// <summary>Silos that are killed or frozen at each point of a migration; the victims are extra silos of the shared cluster.</summary>
-[Collection(TwoSilosCollection.Name)]
-public sealed class SiloDeathTests(TwoSilos cluster)
+/// <summary>Silos that are killed or frozen at each point of a migration; the victims are extra silos of the shared Cluster.</summary>
+[Collection(DyingSilosCollection.Name)]
+public sealed class SiloDeathTests(DyingSilos cluster) : OnTwoSilos(cluster)
 {
     [Fact]
     public async Task ATargetKilledInMidCopyLeavesTheVmRunningAtTheSource()
@@ -92,8 +92,8 @@ public sealed class SiloDeathTests(TwoSilos cluster)
     [Fact]
     public async Task AFrozenSiloStopsByItselfAndDropsAVmThatWasTakenOver()
     {
-        var victim = await cluster.StartSiloAsync(NewSilo());
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var victim = await Cluster.StartSiloAsync(NewSilo());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
         await StartedOnAsync(vm, NameOf(victim));
         await VmCommandTests.ReadLinesAsync(vm, 10);
@@ -113,8 +113,8 @@ public sealed class SiloDeathTests(TwoSilos cluster)
     [Fact]
     public async Task ASiloThatIsToldToStopWithoutDrainingStopsItsGuestsInOrder()
     {
-        var victim = await cluster.StartSiloAsync(NewSilo(), more: ["--drain-timeout", "0"]);
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var victim = await Cluster.StartSiloAsync(NewSilo(), more: ["--drain-timeout", "0"]);
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
         await StartedOnAsync(vm, NameOf(victim));
 
@@ -133,8 +133,8 @@ public sealed class SiloDeathTests(TwoSilos cluster)
     [Fact]
     public async Task ALostVmSaysSoAndCanBeStoppedAndDeleted()
     {
-        var victim = await cluster.StartSiloAsync(NewSilo());
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var victim = await Cluster.StartSiloAsync(NewSilo());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20 });
         await StartedOnAsync(vm, NameOf(victim));
         victim.Kill();
@@ -174,15 +174,15 @@ public sealed class SiloDeathTests(TwoSilos cluster)
     private Task KnownAsync(string silo) =>
         Eventually.HoldsAsync($"silo {silo} is active", async () =>
         {
-            var silos = await cluster.Client.SilosAsync();
+            var silos = await Cluster.Client.SilosAsync();
             return silos.Any(s => s.Name == silo && s.Host is not null);
         });
 
     private async Task<(Vm Vm, MigrationHandle Migration, TestProcess Victim)> MovingToVictimAsync(HoldPoint hold)
     {
-        var victim = await cluster.StartSiloAsync(NewSilo());
+        var victim = await Cluster.StartSiloAsync(NewSilo());
         await KnownAsync(NameOf(victim));
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20, CommandLine = hold.CommandLine });
         await vm.StartAsync("a");
         await VmCommandTests.ReadLinesAsync(vm, 10);
@@ -191,8 +191,8 @@ public sealed class SiloDeathTests(TwoSilos cluster)
 
     private async Task<(Vm Vm, MigrationHandle Migration, TestProcess Victim)> MovingFromVictimAsync(HoldPoint hold)
     {
-        var victim = await cluster.StartSiloAsync(NewSilo());
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var victim = await Cluster.StartSiloAsync(NewSilo());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20, CommandLine = hold.CommandLine });
         await StartedOnAsync(vm, NameOf(victim));
         await VmCommandTests.ReadLinesAsync(vm, 10);
@@ -214,7 +214,7 @@ public sealed class SiloDeathTests(TwoSilos cluster)
         var failed = await Assert.ThrowsAsync<GodwitException>(() => migration.ResultAsync());
         Assert.Contains("start it again", failed.Message, StringComparison.Ordinal);
         Assert.Equal(VmState.Lost, (await vm.ShowAsync()).State);
-        await Eventually.HoldsAsync("a has nothing reserved", async () => (await cluster.Client.SilosAsync()).Single(s => s.Name == "a").Host!.MemoryReserved == 0);
+        await Eventually.HoldsAsync("a has nothing reserved", async () => (await Cluster.Client.SilosAsync()).Single(s => s.Name == "a").Host!.MemoryReserved == 0);
         await BadInputTests.RefusedAsync(ClusterError.WrongState, "start it again", () => vm.MigrateAsync(new MigrationRequest { Target = "b" }));
 
         var info = await vm.StartAsync("b");

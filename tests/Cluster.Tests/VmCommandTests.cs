@@ -9,21 +9,21 @@ using Xunit;
 namespace Godwit.Cluster.Tests;
 
 [Collection(TwoSilosCollection.Name)]
-public sealed class VmCommandTests(TwoSilos cluster)
+public sealed class VmCommandTests(TwoSilos cluster) : OnTwoSilos(cluster)
 {
     private static readonly VmDefinition _small = new() { MemoryBytes = 16 << 20 };
 
     [Fact]
     public async Task ACreatedVmStartsOnTheSiloThatIsNamed()
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small);
         Assert.Equal(VmState.Stopped, (await vm.ShowAsync()).State);
 
         var info = await vm.StartAsync("b");
 
         Assert.Equal((VmState.Running, "b", 1L), (info.State, info.Silo, info.Epoch));
-        Assert.Contains(await cluster.Client.VmsAsync(), v => v.Name == vm.Name && v.State == VmState.Running && v.Silo == "b");
+        Assert.Contains(await Cluster.Client.VmsAsync(), v => v.Name == vm.Name && v.State == VmState.Running && v.Silo == "b");
         await vm.StopAsync();
         Assert.Equal((VmState.Stopped, "stopped by command"), ((await vm.ShowAsync()).State, (await vm.ShowAsync()).Reason));
         await vm.DeleteAsync();
@@ -63,11 +63,11 @@ public sealed class VmCommandTests(TwoSilos cluster)
 
         await (await vm.MigrateAsync(new MigrationRequest { Target = "b" })).ResultAsync();
 
-        var silos = await cluster.Client.SilosAsync();
+        var silos = await Cluster.Client.SilosAsync();
         Assert.DoesNotContain(silos.Single(s => s.Name == "a").Host!.Vms, v => v.Name == vm.Name);
         Assert.Contains(silos.Single(s => s.Name == "b").Host!.Vms, v => v.Name == vm.Name && v.ResidentBytes > 0);
         await GoneAsync(vm);
-        Assert.All(await cluster.Client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
+        Assert.All(await Cluster.Client.SilosAsync(), s => Assert.Equal(0, s.Host!.MemoryReserved));
     }
 
     [Fact]
@@ -168,7 +168,7 @@ public sealed class VmCommandTests(TwoSilos cluster)
         var cancelled = await Assert.ThrowsAsync<GodwitException>(() => migration.ResultAsync());
         Assert.Contains("Cancelled", cancelled.Message);
         Assert.Equal((VmState.Running, "a", 1L), ((await vm.ShowAsync()).State, (await vm.ShowAsync()).Silo, (await vm.ShowAsync()).Epoch));
-        await Eventually.HoldsAsync("b has nothing reserved", async () => (await cluster.Client.SilosAsync()).Single(s => s.Name == "b").Host!.MemoryReserved == 0);
+        await Eventually.HoldsAsync("b has nothing reserved", async () => (await Cluster.Client.SilosAsync()).Single(s => s.Name == "b").Host!.MemoryReserved == 0);
         await GoneAsync(vm);
     }
 
@@ -177,7 +177,7 @@ public sealed class VmCommandTests(TwoSilos cluster)
     {
         using var barrier = new HoldPoint("copy");
         var vm = await RunningAsync("a", barrier.CommandLine);
-        await using (var passing = await GodwitClient.ConnectAsync(cluster.Access))
+        await using (var passing = await GodwitClient.ConnectAsync(Cluster.Access))
         {
             await passing.Vm(vm.Name).MigrateAsync(new MigrationRequest { Target = "b" });
             await barrier.WaitAsync();
@@ -218,7 +218,7 @@ public sealed class VmCommandTests(TwoSilos cluster)
 
     internal static async Task<List<string>> ReadLinesAsync(Vm vm, int count)
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(120));
         var text = new StringBuilder();
         var lines = 0;
         await foreach (var segment in vm.Console(cancellation: limit.Token))
@@ -253,7 +253,7 @@ public sealed class VmCommandTests(TwoSilos cluster)
 
     private async Task<Vm> RunningAsync(string silo, string commandLine = "")
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(_small with { CommandLine = commandLine });
         await vm.StartAsync(silo);
         return vm;

@@ -3,7 +3,7 @@ using Godwit.Client;
 
 namespace Godwit.Cli.Drill;
 
-/// <summary>A throw-away cluster: the embedded store and silos as processes of their own, in a folder of its own.</summary>
+/// <summary>A throw-away cluster: a store and silos as processes of their own, in a folder of its own.</summary>
 internal sealed class DrillCluster : IAsyncDisposable
 {
     private static readonly TimeSpan s_membersLimit = TimeSpan.FromSeconds(30);
@@ -13,7 +13,7 @@ internal sealed class DrillCluster : IAsyncDisposable
     private readonly DrillBackend _backend;
     private readonly string _executable;
     private readonly string[] _siloOptions;
-    private DrillProcess? _store;
+    private DrillStore? _store;
     private int _started;
 
     private DrillCluster(DrillBackend backend, string executable, string[] siloOptions)
@@ -29,18 +29,16 @@ internal sealed class DrillCluster : IAsyncDisposable
     public IReadOnlyList<DrillSilo> Silos => _silos;
 
     /// <summary>The store's HOST:PORT.</summary>
-    public string StoreAddress => _store!.Ready.GetProperty("address").GetString()!;
-
-    /// <summary>The store's process.</summary>
-    public DrillProcess Store => _store!;
+    public string StoreAddress => _store!.Address;
 
     /// <param name="siloOptions">Options that every silo gets beside its name and back end.</param>
-    public static async Task<DrillCluster> StartAsync(int silos, DrillBackend backend, string executable, CancellationToken cancellation, params string[] siloOptions)
+    /// <param name="store">A kind of <see cref="DrillStore"/>.</param>
+    public static async Task<DrillCluster> StartAsync(int silos, string store, DrillBackend backend, string executable, CancellationToken cancellation, params string[] siloOptions)
     {
         DrillCluster cluster = new(backend, executable, siloOptions);
         try
         {
-            cluster._store = await DrillProcess.StartAsync(executable, ["store", "--cluster", cluster._folder, "--json"], cancellation).ConfigureAwait(false);
+            cluster._store = await DrillStore.StartAsync(store, executable, cluster._folder, cancellation).ConfigureAwait(false);
             // All at once: most of a silo's start is waiting.
             Task<DrillSilo>[] starts = [.. Enumerable.Range(0, silos).Select(i => cluster.LaunchSiloAsync(((char)('A' + i)).ToString(), cancellation))];
             foreach (Task<DrillSilo> start in starts)

@@ -9,6 +9,7 @@ internal sealed class DrillOptions
     private readonly Option<int?> _seed = new("--seed") { Description = "Seed of what is drawn by lot (printed; default: drawn)" };
     private readonly Option<string> _report = new("--report") { Description = "Folder for report.json, timeline.svg and console.log", DefaultValueFactory = _ => "drill-report" };
     private readonly Option<string> _backend = new("--backend") { Description = "What executes guest code: interpreter, translator, or mixed (by turns from silo to silo)", DefaultValueFactory = _ => Backends.Default.ToString().ToLowerInvariant() };
+    private readonly Option<string> _store = new("--store") { Description = "embedded, or redis: a redis-server of the drill's own (Debian's package)", DefaultValueFactory = _ => DrillStore.Embedded };
     private readonly Option<bool> _json = new("--json") { Description = "Print the report as one JSON line" };
     private readonly Option<string?> _inject;
     private readonly string _name;
@@ -27,6 +28,7 @@ internal sealed class DrillOptions
     {
         command.Options.Add(_seed);
         command.Options.Add(_backend);
+        command.Options.Add(_store);
         command.Options.Add(_report);
         command.Options.Add(_inject);
         command.Options.Add(_json);
@@ -38,6 +40,7 @@ internal sealed class DrillOptions
         Name = _name,
         Inject = parsed.GetValue(_inject) is { } given ? OneOf("--inject", given, _faults) : null,
         Backend = new DrillBackend(OneOf("--backend", parsed.GetValue(_backend)!, DrillBackend.Names)),
+        Store = OneOf("--store", parsed.GetValue(_store)!, [DrillStore.Embedded, DrillStore.Redis]),
         Seed = parsed.GetValue(_seed) ?? System.Random.Shared.Next(),
         ReportFolder = Path.GetFullPath(parsed.GetValue(_report)!),
         Output = new DrillOutput(parsed.GetValue(_json)),

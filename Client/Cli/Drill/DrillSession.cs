@@ -18,6 +18,9 @@ internal sealed class DrillSession
 
     public required DrillBackend Backend { get; init; }
 
+    /// <summary>A kind of <see cref="DrillStore"/>.</summary>
+    public required string Store { get; init; }
+
     public required int Seed { get; init; }
 
     public required string ReportFolder { get; init; }
@@ -33,8 +36,8 @@ internal sealed class DrillSession
     /// <summary>A throw-away cluster of this many silos.</summary>
     public Task<DrillCluster> StartClusterAsync(int silos, CancellationToken cancellation, params string[] siloOptions)
     {
-        Output.Say($"starting the store and {silos} silos (seed {Seed})");
-        return DrillCluster.StartAsync(silos, Backend, ServerProcess.Find(), cancellation, siloOptions);
+        Output.Say($"starting {(Store == DrillStore.Redis ? "redis-server" : "the store")} and {silos} silos (seed {Seed})");
+        return DrillCluster.StartAsync(silos, Store, Backend, ServerProcess.Find(), cancellation, siloOptions);
     }
 
     public void Check(string name, bool held, string detail) => _checks.Add(new Check(name, held, detail));

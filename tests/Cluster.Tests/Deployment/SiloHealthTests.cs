@@ -16,14 +16,14 @@ public sealed class SiloHealthTests : IDisposable
     public async Task TheManifestsSiloIsHealthyFromReadyToItsEnd()
     {
         var storeFolder = Path.Combine(_folder, "store");
-        await using var store = await TestProcess.StartAsync("store", "--cluster", storeFolder, "--json");
+        await using var store = await StoreServer.StartAsync(storeFolder);
         var authority = ClusterAuthority.Init(Path.Combine(_folder, "authority"), TimeProvider.System);
         var cluster = Path.Combine(_folder, "godwit");
         OwnerFile.CreateFolder(cluster);
         authority.IssueSilo("godwit-silo-0", [], TimeSpan.FromDays(1)).Write(Path.Combine(cluster, Identity.FileName));
         OwnerFile.Write(Path.Combine(cluster, "password"), ClusterSecret.TryRead(storeFolder)!.StorePassword + "\n", replace: true);
 
-        await using var silo = await TestProcess.StartAsync([.. Arguments(store.Ready.GetProperty("address").GetString()!), "--json"]);
+        await using var silo = await TestProcess.StartAsync([.. Arguments(store.Address), "--json"]);
         var port = silo.Ready.GetProperty("gateway").GetString()!.Split(':')[1];
 
         Assert.Equal("godwit-silo-0", silo.Ready.GetProperty("name").GetString());
@@ -42,6 +42,7 @@ public sealed class SiloHealthTests : IDisposable
     public async Task AProbeThatIsNotOfTheClusterIsToldSo()
     {
         var cluster = Path.Combine(_folder, "one");
+        await using var store = await StoreServer.StartAsync(cluster);
         await using var silo = await TestProcess.StartAsync("silo", "--cluster", cluster, "--json");
         var port = silo.Ready.GetProperty("gateway").GetString()!.Split(':')[1];
         Assert.Equal((0, "", ""), await ProbeAsync(cluster, port));

@@ -44,7 +44,7 @@ internal sealed class HoldPoint : IDisposable
     /// <summary>The process id of the machine that has reached the barrier.</summary>
     public async Task<int> WaitAsync()
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(90));
         _held = await _listener.AcceptAsync(limit.Token);
         var buffer = new byte[32];
         var length = await _held.ReceiveAsync(buffer, limit.Token);

@@ -22,6 +22,8 @@ internal sealed class CountingMachine : IMachine
     private readonly Task _guest;
     private CounterState _state = new();
     private MachinePhase _phase;
+    private long _busyTicks;
+    private long _runningSince;
     private string? _endReason;
     private long _epoch;
     private long _expires;
@@ -44,7 +46,7 @@ internal sealed class CountingMachine : IMachine
         lock (_lock)
         {
             _state = new CounterState { CommandLine = spec.Boot.CommandLine };
-            _phase = MachinePhase.Created;
+            Become(MachinePhase.Created);
         }
 
         return Task.CompletedTask;
@@ -58,7 +60,7 @@ internal sealed class CountingMachine : IMachine
             lock (_lock)
             {
                 _state = state!;
-                _phase = MachinePhase.Paused;
+                Become(MachinePhase.Paused);
             }
         }
         catch (JsonException)
@@ -97,7 +99,7 @@ internal sealed class CountingMachine : IMachine
     {
         lock (_lock)
         {
-            return Task.FromResult(new MachineStatus(_phase, _endReason, null, _phase == MachinePhase.Ended ? 0 : 4096, _state.Console.Length, _state.Counter, _state.Counter, _epoch));
+            return Task.FromResult(new MachineStatus(_phase, _endReason, null, _phase == MachinePhase.Ended ? 0 : 4096, _state.Console.Length, _state.Counter, _state.Counter, _epoch) { BusyNanoseconds = Busy() });
         }
     }
 
@@ -273,7 +275,8 @@ internal sealed class CountingMachine : IMachine
         await barriers.ReachAsync("committed", cancellation);
         lock (_lock)
         {
-            (_state, _phase) = (state, MachinePhase.Paused);
+            _state = state;
+            Become(MachinePhase.Paused);
         }
 
         Grant(epoch, grant(epoch));
@@ -346,7 +349,7 @@ internal sealed class CountingMachine : IMachine
                 throw new MachineException("it does not run");
             }
 
-            _phase = MachinePhase.Paused;
+            Become(MachinePhase.Paused);
         }
 
         Leave("stopped for a move");
@@ -361,11 +364,26 @@ internal sealed class CountingMachine : IMachine
                 throw new MachineException($"cannot {what} while {_phase}");
             }
 
-            _phase = to;
+            Become(to);
         }
 
         return Task.CompletedTask;
     }
+
+    /// <summary>A counter counts all the time: to placement it is a busy guest, however the host fares.</summary>
+    private void Become(MachinePhase phase)
+    {
+        var now = Stopwatch.GetTimestamp();
+        if (_phase == MachinePhase.Running)
+        {
+            _busyTicks += now - _runningSince;
+        }
+
+        (_phase, _runningSince) = (phase, now);
+    }
+
+    private ulong Busy() =>
+        (ulong)Stopwatch.GetElapsedTime(0, _busyTicks + (_phase == MachinePhase.Running ? Stopwatch.GetTimestamp() - _runningSince : 0)).TotalNanoseconds;
 
     private void Leave(string reason)
     {
@@ -394,7 +412,8 @@ internal sealed class CountingMachine : IMachine
             }
 
             LeaveLocked(Stopwatch.GetTimestamp(), reason);
-            (_phase, _endReason) = (MachinePhase.Ended, reason);
+            _endReason = reason;
+            Become(MachinePhase.Ended);
             _events.Writer.TryWrite(new MachineEnded(Stopwatch.GetTimestamp(), reason, reason.Contains("powered off", StringComparison.Ordinal) ? 0 : null));
             Signal();
         }

@@ -18,7 +18,7 @@ public sealed class StoreServers : IAsyncLifetime
     {
         if (!_stores.TryGetValue(kind, out var store))
         {
-            var server = await StoreServer.StartAsync(kind, _folder);
+            var server = await StoreServer.StartAsync(kind, Path.Combine(_folder, kind.ToString()));
             _stores[kind] = store = (server, await StoreConnection.OpenAsync(server.Login));
         }
 

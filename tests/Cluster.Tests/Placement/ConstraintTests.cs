@@ -8,8 +8,8 @@ using Xunit;
 namespace Godwit.Cluster.Tests.Placement;
 
 /// <summary>Constraints in a cluster: held at start, migration, drain and restart, whoever asks; the other silos have no labels.</summary>
-[Collection(TwoSilosCollection.Name)]
-public sealed class ConstraintTests(TwoSilos cluster)
+[Collection(LeavingSilosCollection.Name)]
+public sealed class ConstraintTests(TwoSilos cluster) : OnTwoSilos(cluster)
 {
     private static string Cli => Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Cli", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Godwit.Cli"));
 
@@ -26,12 +26,12 @@ public sealed class ConstraintTests(TwoSilos cluster)
         await BadInputTests.RefusedAsync(ClusterError.NoRoom, "a lacks label disk=ssd; b lacks label disk=ssd.", () => vm.MigrateAsync(new MigrationRequest()));
 
         // Nowhere else may it go: a drain keeps it, and says why.
-        var kept = Assert.Single((await (await cluster.Client.DrainSiloAsync(name)).EndAsync()).Result!.Kept);
+        var kept = Assert.Single((await (await Cluster.Client.DrainSiloAsync(name)).EndAsync()).Result!.Kept);
         Assert.Contains("a lacks label disk=ssd", kept.Reason, StringComparison.Ordinal);
 
         // A second such silo is used at once.
         var second = await LabelledAsync("--label", "disk=ssd");
-        Assert.Equal(NameOf(second), Assert.Single((await (await cluster.Client.DrainSiloAsync(name)).EndAsync()).Result!.Moved).Target);
+        Assert.Equal(NameOf(second), Assert.Single((await (await Cluster.Client.DrainSiloAsync(name)).EndAsync()).Result!.Moved).Target);
         await vm.StopAsync();
         Assert.Equal(NameOf(second), (await vm.StartAsync()).Silo);
         await GoneAsync(vm);
@@ -110,7 +110,7 @@ public sealed class ConstraintTests(TwoSilos cluster)
     {
         var silo = await LabelledAsync("--label", "zone=z", "--vcpus", "7", "--backend", "translator");
 
-        var offer = (await cluster.Client.SilosAsync()).Single(s => s.Name == NameOf(silo)).Host!.Offer!;
+        var offer = (await Cluster.Client.SilosAsync()).Single(s => s.Name == NameOf(silo)).Host!.Offer!;
 
         Assert.Equal((7, 0, 0.0, "translator", Environment.ProcessorCount), (offer.Vcpus, offer.VcpusReserved, offer.Load, offer.Backend, offer.Cores));
         Assert.Equal(Label("zone", "z"), offer.Labels);
@@ -124,7 +124,7 @@ public sealed class ConstraintTests(TwoSilos cluster)
     [InlineData("--vcpus takes 1 to", "--vcpus", "0")]
     public async Task ASiloRefusesWrongLabelsAndCountsInOneLine(string says, params string[] options)
     {
-        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, ["silo", "--cluster", cluster.Folder, .. options]);
+        var (exitCode, _, errors) = await TestProcess.RunAsync(TestProcess.Executable, ["silo", "--cluster", Cluster.Folder, .. options]);
         Assert.Equal(2, exitCode);
         Assert.StartsWith($"godwit: {says}", Assert.Single(errors.Trim().Split('\n')), StringComparison.Ordinal);
     }
@@ -135,14 +135,14 @@ public sealed class ConstraintTests(TwoSilos cluster)
         var silo = await LabelledAsync("--label", "disk=ssd");
         var name = TwoSilos.NewName();
 
-        var create = await TestProcess.RunAsync(Cli, "vm", "create", name, "--memory", "16M", "--require", "disk=ssd", "--anti-affinity", "db", "--on", NameOf(silo), "--cluster", cluster.Folder);
+        var create = await TestProcess.RunAsync(Cli, "vm", "create", name, "--memory", "16M", "--require", "disk=ssd", "--anti-affinity", "db", "--on", NameOf(silo), "--cluster", Cluster.Folder);
         Assert.True(create.ExitCode == 0, create.Errors);
-        var show = await TestProcess.RunAsync(Cli, "vm", "show", name, "--cluster", cluster.Folder);
+        var show = await TestProcess.RunAsync(Cli, "vm", "show", name, "--cluster", Cluster.Folder);
 
         Assert.Contains($"label disk=ssd, apart from others of group db, on silo {NameOf(silo)} only", show.Output, StringComparison.Ordinal);
-        var wrong = await TestProcess.RunAsync(Cli, "vm", "create", name + "2", "--require", "ssd", "--cluster", cluster.Folder);
+        var wrong = await TestProcess.RunAsync(Cli, "vm", "create", name + "2", "--require", "ssd", "--cluster", Cluster.Folder);
         Assert.Equal((2, "godwit: --require: \"ssd\" is not a label: write KEY=VALUE, each of 1 to 63 letters, digits, '-', '_', '.' and '/'."), (wrong.ExitCode, wrong.Errors.Trim()));
-        await cluster.Client.Vm(name).DeleteAsync();
+        await Cluster.Client.Vm(name).DeleteAsync();
         await LeaveAsync(silo);
     }
 
@@ -174,7 +174,7 @@ public sealed class ConstraintTests(TwoSilos cluster)
 
     private async Task<Vm> CreatedAsync(PlacementConstraints constraints)
     {
-        var vm = cluster.Client.Vm(TwoSilos.NewName());
+        var vm = Cluster.Client.Vm(TwoSilos.NewName());
         await vm.CreateAsync(new VmDefinition { MemoryBytes = 16 << 20, Constraints = constraints });
         return vm;
     }
@@ -182,8 +182,8 @@ public sealed class ConstraintTests(TwoSilos cluster)
     /// <summary>A silo more, known to the others.</summary>
     private async Task<TestProcess> LabelledAsync(params string[] options)
     {
-        var silo = await cluster.StartSiloAsync($"p{Guid.NewGuid():N}"[..8], "1G", options);
-        await Eventually.HoldsAsync("it is active", async () => (await cluster.Client.SilosAsync()).Any(s => s.Name == NameOf(silo) && s.Host is not null));
+        var silo = await Cluster.StartSiloAsync($"p{Guid.NewGuid():N}"[..8], "1G", options);
+        await Eventually.HoldsAsync("it is active", async () => (await Cluster.Client.SilosAsync()).Any(s => s.Name == NameOf(silo) && s.Host is not null));
         return silo;
     }
 }

@@ -14,6 +14,7 @@ public sealed class AuthorityCluster : IAsyncLifetime
 
     private readonly string _folder = Path.Combine(Path.GetTempPath(), $"godwit-test-{Guid.NewGuid():N}");
     private readonly List<TestProcess> _processes = [];
+    private StoreServer? _store;
     private readonly Dictionary<ClusterRole, GodwitClient> _clients = [];
 
     public ClusterAuthority Authority { get; private set; } = null!;
@@ -21,7 +22,7 @@ public sealed class AuthorityCluster : IAsyncLifetime
     /// <summary>Where silo "a" takes clients.</summary>
     public string Gateway { get; private set; } = "";
 
-    internal TestProcess SiloA => _processes[1];
+    internal TestProcess SiloA => _processes[0];
 
     public string FolderOf(string name) => Path.Combine(_folder, name);
 
@@ -46,10 +47,9 @@ public sealed class AuthorityCluster : IAsyncLifetime
     public async Task InitializeAsync()
     {
         Authority = ClusterAuthority.Init(_folder, TimeProvider.System);
-        var store = await TestProcess.StartAsync("store", "--cluster", _folder, "--json");
-        _processes.Add(store);
+        _store = await StoreServer.StartAsync(_folder);
         OwnerFile.Write(FolderOf("password"), ClusterSecret.TryRead(_folder)!.StorePassword, replace: false);
-        _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name => StartSiloAsync(name, store.Ready.GetProperty("address").GetString()!))));
+        _processes.AddRange(await Task.WhenAll(new[] { "a", "b" }.Select(name => StartSiloAsync(name, _store.Address))));
         Gateway = SiloA.Ready.GetProperty("gateway").GetString()!;
         var admin = await ClientAsync(ClusterRole.Admin);
         await Eventually.HoldsAsync("two silos are active", async () => (await admin.SilosAsync()).Count(s => s.Host is not null) == 2);
@@ -65,6 +65,11 @@ public sealed class AuthorityCluster : IAsyncLifetime
         foreach (var process in Enumerable.Reverse(_processes))
         {
             await process.DisposeAsync();
+        }
+
+        if (_store is not null)
+        {
+            await _store.DisposeAsync();
         }
 
         Directory.Delete(_folder, recursive: true);

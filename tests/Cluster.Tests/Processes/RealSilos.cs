@@ -68,8 +68,10 @@ public sealed class RealClusters : IAsyncLifetime
 {
     private readonly Dictionary<StoreKind, RealSilos> _clusters = [];
 
-    public async Task<GodwitClient> ClientAsync(StoreKind kind = StoreKind.Embedded)
+    /// <param name="asked">Null: what the environment asks for.</param>
+    public async Task<GodwitClient> ClientAsync(StoreKind? asked = null)
     {
+        var kind = asked ?? StoreServer.DefaultKind;
         if (!_clusters.TryGetValue(kind, out var cluster))
         {
             _clusters[kind] = cluster = await RealSilos.StartAsync(kind);

@@ -8,7 +8,7 @@ namespace Godwit.Cluster.Tests.Processes;
 internal sealed class RedisServer : IAsyncDisposable
 {
     private const int PortAttempts = 3;
-    private static readonly TimeSpan _limit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan _limit = TimeSpan.FromSeconds(60);
 
     private readonly Process _process;
 
@@ -23,16 +23,30 @@ internal sealed class RedisServer : IAsyncDisposable
     /// <summary>Where redis-server is; null where the package is not installed.</summary>
     public static string? Executable { get; } = Programs.Find("redis-server");
 
+    public int Id => _process.Id;
+
     /// <param name="folder">Made if absent; holds the append-only file.</param>
     /// <param name="port">0: a free one.</param>
-    public static async Task<RedisServer> StartAsync(string folder, int port)
+    /// <param name="password">What it asks for.</param>
+    public static async Task<RedisServer> StartAsync(string folder, int port, string password)
     {
         var executable = Executable ?? throw new FileNotFoundException("redis-server is not on the PATH: install Debian's package redis-server (.ci/run does).");
         Directory.CreateDirectory(folder);
         for (var attempt = 1; ; attempt++)
         {
             var tried = port != 0 ? port : FreePort.Find();
-            var (process, said) = await LaunchAsync(executable, ["--bind", "127.0.0.1", "--port", tried.ToString(), "--dir", folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no"]);
+            // "-": its configuration comes on standard input, where nobody else sees the password.
+            var (process, said) = await LaunchAsync(executable, ["-"], $"""
+                bind 127.0.0.1
+                port {tried}
+                dir "{folder}"
+                requirepass {password}
+                appendonly yes
+                appendfsync always
+                save ""
+                daemonize no
+
+                """);
             if (said is null)
             {
                 return new RedisServer(process, tried);
@@ -72,14 +86,9 @@ internal sealed class RedisServer : IAsyncDisposable
     }
 
     /// <summary>Null instead of its words once it takes connections; all it says is read for its whole life, so that it never waits for a reader.</summary>
-    private static async Task<(Process Process, string? Said)> LaunchAsync(string executable, IEnumerable<string> arguments)
+    private static async Task<(Process Process, string? Said)> LaunchAsync(string executable, IEnumerable<string> arguments, string input = "")
     {
-        var start = new ProcessStartInfo(executable) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
-        foreach (var argument in arguments)
-        {
-            start.ArgumentList.Add(argument);
-        }
-
+        var start = new ProcessStartInfo(executable, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
         var said = new StringBuilder();
         var ready = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         var process = new Process { StartInfo = start };
@@ -101,6 +110,7 @@ internal sealed class RedisServer : IAsyncDisposable
 
         process.OutputDataReceived += (_, e) => Hear(e.Data);
         process.Start();
+        await process.StandardInput.WriteAsync(input);
         process.StandardInput.Close();
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();

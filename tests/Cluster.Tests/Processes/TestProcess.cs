@@ -4,10 +4,15 @@ using System.Text.Json;
 
 namespace Godwit.Cluster.Tests.Processes;
 
-/// <summary>A store or silo process of these tests, ready when constructed; killed by its own id when disposed.</summary>
+/// <summary>
+/// A store or silo process of these tests, ready when constructed; killed by its own id when disposed, and ending by itself
+/// when the tests' process is gone.
+/// </summary>
 internal sealed class TestProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan _readyLimit = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan _readyLimit = TimeSpan.FromSeconds(120);
+
+    private static readonly TimeSpan _exitLimit = TimeSpan.FromSeconds(90);
 
     private readonly Process _process;
     private readonly StringBuilder _errors;
@@ -45,7 +50,7 @@ internal sealed class TestProcess : IAsyncDisposable
 
     public static async Task<TestProcess> StartAsync(string executable, string[] arguments)
     {
-        var (process, errors) = Launch(executable, arguments);
+        var (process, errors) = Launch(executable, arguments, staying: true);
         using var limit = new CancellationTokenSource(_readyLimit);
         var line = await process.StandardOutput.ReadLineAsync(limit.Token);
         if (line is null)
@@ -60,7 +65,7 @@ internal sealed class TestProcess : IAsyncDisposable
     /// <summary>Runs a command to its end.</summary>
     public static async Task<(int ExitCode, string Output, string Errors)> RunAsync(string executable, params string[] arguments)
     {
-        var (process, errors) = Launch(executable, arguments);
+        var (process, errors) = Launch(executable, arguments, staying: false);
         using (process)
         {
             using var limit = new CancellationTokenSource(_readyLimit);
@@ -80,7 +85,7 @@ internal sealed class TestProcess : IAsyncDisposable
 
     public async Task WaitForExitAsync()
     {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        using var limit = new CancellationTokenSource(_exitLimit);
         await _process.WaitForExitAsync(limit.Token);
     }
 
@@ -95,9 +100,15 @@ internal sealed class TestProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    private static (Process Process, StringBuilder Errors) Launch(string executable, string[] arguments)
+    private static (Process Process, StringBuilder Errors) Launch(string executable, string[] arguments, bool staying)
     {
         var start = new ProcessStartInfo(executable) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
+        if (staying)
+        {
+            // As long as its standard input is open, this process is there.
+            start.Environment["GODWIT_ENDS_WITH_PARENT"] = "1";
+        }
+
         foreach (var argument in arguments)
         {
             start.ArgumentList.Add(argument);
@@ -105,7 +116,11 @@ internal sealed class TestProcess : IAsyncDisposable
 
         var errors = new StringBuilder();
         var process = Process.Start(start)!;
-        process.StandardInput.Close();
+        if (!staying)
+        {
+            process.StandardInput.Close();
+        }
+
         process.ErrorDataReceived += (_, e) =>
         {
             lock (errors)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Globalization;
 using Godwit.Client;
 using Godwit.Grains.Interfaces;
@@ -15,6 +16,12 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
     /// <summary>An idle guest may cost this much of a core, and this much memory beside its RAM.</summary>
     private const double MostCpuPercent = 1;
     private const double MostMebibytes = 4;
+
+    /// <summary>
+    /// A guest that wakes ten times a second executes some thousands of instructions in it. Unlike a share of the CPU this tells idle
+    /// guests from busy ones also where the host is so busy that nobody gets much.
+    /// </summary>
+    private const double MostInstructions = 200_000;
 
     /// <summary>What a silo comes to cost with its first guests: code that is compiled, heaps that grow.</summary>
     private const double SiloCpuPercent = 40;
@@ -60,15 +67,21 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
             List<Vm> guests = [];
             foreach (int[] batch in Enumerable.Range(0, count).Chunk(StartedAtOnce))
                 guests.AddRange(await Task.WhenAll(batch.Select(number => StartAsync(cluster.Client, number, cancellation))).ConfigureAwait(false));
-            long[] first = await WaitForFirstLinesAsync(guests, cancellation).ConfigureAwait(false);
+            await WaitForFirstLinesAsync(guests, cancellation).ConfigureAwait(false);
             session.Output.Say($"measuring for {seconds} s");
+            VmInfo[] first = await ShowAsync(guests, cancellation).ConfigureAwait(false);
+            long began = Stopwatch.GetTimestamp();
             ProcessUse before = ProcessUse.Of(silo.Id);
             using (PeriodicTimer window = new(TimeSpan.FromSeconds(seconds)))
                 await window.WaitForNextTickAsync(cancellation).ConfigureAwait(false);
             ProcessUse after = ProcessUse.Of(silo.Id);
             VmInfo[] infos = await ShowAsync(guests, cancellation).ConfigureAwait(false);
+            double passed = Stopwatch.GetElapsedTime(began).TotalSeconds;
             Report(empty, before, after, infos.Sum(info => info.Figures?.ResidentBytes ?? 0));
-            int going = infos.Zip(first).Count(pair => pair.First.State == VmState.Running && pair.First.Figures is { } figures && (long)figures.GuestNanoseconds > pair.Second);
+            double executed = infos.Zip(first).Sum(pair => (double)(pair.First.Figures?.RetiredInstructions ?? 0) - (pair.Second.Figures?.RetiredInstructions ?? 0)) / passed / count;
+            session.Figure("instructions a second and guest", executed);
+            session.Check("an idle guest executes next to nothing", executed <= MostInstructions, string.Create(CultureInfo.InvariantCulture, $"{executed:0} instructions a second; next to nothing is {MostInstructions:0}"));
+            int going = infos.Zip(first).Count(pair => pair.First.State == VmState.Running && pair.First.Figures?.GuestNanoseconds > pair.Second.Figures?.GuestNanoseconds);
             session.Check($"{count} guests go on", going == count, $"{going} of them");
         }
         return await session.FinishAsync(cancellation).ConfigureAwait(false);
@@ -94,14 +107,14 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
     private async Task<Vm> StartAsync(GodwitClient client, int number, CancellationToken cancellation)
     {
         Vm vm = client.Vm(string.Create(CultureInfo.InvariantCulture, $"idle-{number + 1}"));
-        string work = session.Inject == BusyGuests ? "rate=20000 verify=20000 period=1" : "rate=0 verify=0 period=100";
+        string work = session.Inject == BusyGuests ? "rate=4000000 verify=4000000 period=1" : "rate=0 verify=0 period=100";
         await vm.CreateAsync(new VmDefinition { MemoryBytes = memoryBytes, Boot = VmBoot.Builtin, CommandLine = $"working-set=1M {work} free=none interval=10000" }, cancellation).ConfigureAwait(false);
         await vm.StartAsync(cancellation: cancellation).ConfigureAwait(false);
         return vm;
     }
 
-    /// <summary>Waits until every guest has written something: it has booted. Returns the guests' times then.</summary>
-    private static async Task<long[]> WaitForFirstLinesAsync(IReadOnlyList<Vm> guests, CancellationToken cancellation)
+    /// <summary>Waits until every guest has written something: it has booted.</summary>
+    private static async Task WaitForFirstLinesAsync(IReadOnlyList<Vm> guests, CancellationToken cancellation)
     {
         using CancellationTokenSource limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         limit.CancelAfter(s_startLimit);
@@ -112,7 +125,7 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
             {
                 VmInfo[] infos = await ShowAsync(guests, limit.Token).ConfigureAwait(false);
                 if (infos.All(info => info.Figures is { ConsoleEnd: > 0 }))
-                    return [.. infos.Select(info => (long)info.Figures!.GuestNanoseconds)];
+                    return;
                 await look.WaitForNextTickAsync(limit.Token).ConfigureAwait(false);
             }
         }

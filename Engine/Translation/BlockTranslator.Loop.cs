@@ -19,7 +19,7 @@ internal sealed unsafe partial class BlockTranslator
     private readonly List<(int Displacement, int Instruction, FlagPlace Flags)> _left = [];
     private readonly LoopOperands _operands = new();
     private bool _isLoop, _inLoop;
-    private int _count, _turns, _loopTop, _loopEnd;
+    private int _count, _end, _turns, _loopTop, _loopEnd;
     private FlagState _loopState;
 
     private void FindLoop(Block* block, int from, int to)
@@ -27,11 +27,13 @@ internal sealed unsafe partial class BlockTranslator
         _again.Clear();
         _left.Clear();
         _inLoop = false;
-        _count = _memory.Turn = (int)block->Instructions;
+        _count = _memory.Turn = _charged;
         _isLoop = from == 0 && to == _count
-            && _instructions[to - 1].Form == Form.ConditionalJump && _first[_ops[to - 1]].Immediate == block->Rip && IsStraight(to - 1);
-        if (_isLoop)
-            _operands.Find(_instructions.AsSpan(0, _count));
+            && _instructions[to - 1].Form is Form.ConditionalJump or Form.Jump && _ops[to - 1]->Immediate == block->Rip && IsStraight(to - 1);
+        if (!_isLoop)
+            return;
+        _operands.Find(_instructions.AsSpan(0, _count));
+        IsLoop = true;
     }
 
     /// <summary>Whether every check of memory is passed each time.</summary>
@@ -40,7 +42,8 @@ internal sealed unsafe partial class BlockTranslator
         for (int i = 0; i < to; i++)
         {
             ref GuestInstruction guest = ref _instructions[i];
-            bool plain = guest.Form is Form.Nothing or Form.Address or Form.Copied or Form.Vector or Form.Push or Form.PushConstant or Form.Pop;
+            bool plain = guest.Form is Form.Nothing or Form.Address or Form.Copied or Form.Vector or Form.Push or Form.PushConstant or Form.Pop
+                or Form.Jump or Form.ConditionalJump or Form.Call;
             if (!plain && (guest.Form is not (Form.Division or Form.Rotate or Form.Bits or Form.HighByte) || guest.Memory != MemoryUse.None))
                 return false;
         }
@@ -73,6 +76,29 @@ internal sealed unsafe partial class BlockTranslator
         _flags.Settle();
         _loopEnd = _code.Offset;
         _edges.Follow(op->NextRip, op->Rip);
+        return true;
+    }
+
+    /// <summary>The same where nothing but a side way leaves the loop.</summary>
+    private bool Again(Op* op)
+    {
+        if (_inLoop && _current < _turns * _count - 1)
+            return false;
+        FlagState state = _flags.CanRecall && !(_inLoop && _loopState == FlagCode.InRax) ? _flags.Recalled : FlagCode.InRax;
+        if (state.Image == FlagImage.Rax)
+            _flags.Settle();
+        if (!_inLoop)
+        {
+            _loopState = state;
+            _again.Add(_code.JumpLater());
+        }
+        else if (state == _loopState)
+            _code.Jump(_loopTop);
+        else
+        {
+            _flags.Settle();
+            _edges.Follow(op->Immediate, op->Rip);
+        }
         return true;
     }
 

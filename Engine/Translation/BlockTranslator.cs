@@ -16,7 +16,7 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Instructions of a run that ends in the interpreter, at least.</summary>
     private const int ShortestThatLeaves = 5;
 
-    private readonly GuestInstruction[] _instructions = new GuestInstruction[BlockDecoder.Longest];
+    private readonly GuestInstruction[] _instructions = new GuestInstruction[LongestTrace];
     private readonly List<Way> _exits = [];
     private readonly Vcpu _vcpu;
     private readonly HostEmitter _code;
@@ -32,8 +32,7 @@ internal sealed unsafe partial class BlockTranslator
     private readonly InstructionInfoFactory _registers = new();
     private readonly List<Way> _apart = [];
     private readonly Action<int> _exit, _exitApart;
-    private readonly int[] _starts = new int[BlockDecoder.Longest + 1], _ops = new int[BlockDecoder.Longest], _landings = new int[BlockDecoder.Longest];
-    private Op* _first;
+    private readonly int[] _landings = new int[LongestTrace];
 
     /// <summary>The instruction that is being emitted.</summary>
     private int _current;
@@ -55,7 +54,7 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>Bytes that a block's translation takes at most.</summary>
-    public const int MostBytes = BlockDecoder.Longest * 1024 + 4096;
+    public const int MostBytes = LongestTrace * 1024 + 4096;
 
     /// <summary>
     /// Where translated code begins, in order: the op's index, the entry for branches if that is the block's first, and where
@@ -67,14 +66,15 @@ internal sealed unsafe partial class BlockTranslator
     public ReadOnlySpan<GuestInstruction> Instructions(Block* block) => _instructions.AsSpan(0, (int)Math.Min(block->Instructions, BlockDecoder.Longest));
 
     /// <summary>Where an instruction of that block begins: its first op.</summary>
-    public Op* Start(int instruction) => _first + _starts[instruction];
+    public Op* Start(int instruction) => _starts[instruction];
 
     /// <summary>Writes the translation of a block into <see cref="Runs"/>; there may be nothing to translate.</summary>
     public void Translate(Block* block)
     {
         Runs.Clear();
-        _first = Block.First(block);
-        if (block->SecondPage != Block.OnePage || block->Instructions == Block.Stale || !Decode(block))
+        _members.Clear();
+        IsLoop = false;
+        if (block->SecondPage != Block.OnePage || block->Instructions == Block.Stale || !Decode(block, 0))
             return;
         int count = (int)block->Instructions;
         for (int from = 0; from < count;)
@@ -82,8 +82,10 @@ internal sealed unsafe partial class BlockTranslator
             int to = from;
             while (to < count && _instructions[to].Form != Form.Interpreted)
                 to++;
+            if (to == count)
+                to = Extend(block);
             to = Live(from, to);
-            if (IsWorthIt(from, to, count) && !Run(block, from, to))
+            if (IsWorthIt(from, Math.Min(to, count), count) && !Run(block, from, to) && (to <= count || !Decode(block, 0) || !Run(block, from, Live(from, count))))
                 return;
             from = to + 1;
         }
@@ -105,18 +107,21 @@ internal sealed unsafe partial class BlockTranslator
         int start = _code.Offset;
         _exits.Clear();
         _apart.Clear();
-        _edges.Start();
+        _sides.Clear();
+        _end = to;
+        _charged = _blockEnds[to - 1];
+        _edges.Start(HasBackwardBranch(to));
         _flags.Start();
         FindLoop(block, from, to);
         _memory.Start(grouped: true, _isLoop ? SlotUse.Note : SlotUse.None);
         _groups.Find(_instructions.AsSpan(from, to - from));
         if (from == 0)
-            _edges.Enter(block->Rip, block->Instructions);
+            _edges.Enter(block->Rip, _charged);
         int entry = from == 0 ? _edges.Polling : 0;
         int body = _code.Offset;
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
-            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, 0, FlagCode.InRax)));
+            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, Uncharged(from), FlagCode.InRax)));
         if (!Body(block, from, to, apart: false) || !Loop(block, entry) || !BodyApart(block, to))
         {
             _code.Offset = start;
@@ -124,9 +129,11 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
         _vectors.Finish();
+        Sides();
         Exits();
+        body = _edges.EnterCharged(_charged - (int)block->Instructions, body, _starts[from]);
         _edges.Finish(block);
-        Runs.Add((_starts[from], entry, body));
+        Runs.Add(((int)(_starts[from] - Block.First(block)), entry, body));
         return true;
     }
 
@@ -147,14 +154,14 @@ internal sealed unsafe partial class BlockTranslator
         foreach (Way way in _apart)
         {
             int landing = _landings[way.Instruction];
-            if (way.Flags == FlagCode.InRax && way.Uncharged == 0)
+            if (way.Flags == FlagCode.InRax && way.Uncharged == Uncharged(way.Instruction))
             {
                 _code.PatchDisplacement(way.Displacement, landing);
                 continue;
             }
             _code.Land(way.Displacement);
             _flags.Restore(way.Flags);
-            _edges.GiveBack(way.Uncharged);
+            _edges.GiveBack(way.Uncharged - Uncharged(way.Instruction));
             _code.Jump(landing);
         }
         return true;
@@ -182,15 +189,15 @@ internal sealed unsafe partial class BlockTranslator
         }
         if (ended)
             return true;
-        if (to == (int)block->Instructions)
+        if (to == _blockEnds[to - 1])
         {
             _flags.Settle();
-            _edges.Follow(_first[_starts[to]].Rip, _first[_ops[to - 1]].Rip);
+            _edges.Follow(_ops[to - 1][1].Rip, _ops[to - 1]->Rip);
         }
         else
         {
             _flags.Keep();
-            _edges.Leave(_first + _starts[to], _flags.Image);
+            _edges.Leave(_starts[to], _flags.Image);
         }
         return true;
     }
@@ -222,37 +229,6 @@ internal sealed unsafe partial class BlockTranslator
         return traits;
     }
 
-    /// <summary>Decodes and classifies a block's instructions; false: they are not what its ops were made from.</summary>
-    private bool Decode(Block* block)
-    {
-        byte* page = _vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
-        if (page == null)
-            return false;
-        byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
-        _memory.Narrow = block->Mode != CodeMode.Code64;
-        Decoder decoder = Decoder.Create(_memory.Narrow ? 32 : 64, bytes, block->Rip, DecoderOptions.AMD);
-        int op = 0;
-        for (int i = 0; i < (int)block->Instructions; i++)
-        {
-            // Checks of segments stand before an instruction.
-            for (_starts[i] = op; _first[op].Length == 0; op++)
-            {
-            }
-            decoder.Decode(out Instruction instruction);
-            // A device may have written here since the block was decoded; its message is on the way.
-            if (instruction.IP != _first[op].Rip || instruction.Length != _first[op].Length)
-                return false;
-            _ops[i] = op++;
-            // What the machine's CPUID does not show is undefined, or another instruction: as the block's decoder has it.
-            _instructions[i] = instruction.IsInvalid || !_features.Allows(ref instruction) ? default : GuestInstruction.Of(instruction);
-            // What the host's processor does not have is interpreted.
-            if (_instructions[i].Form is Form.Vector or Form.Copied or >= Form.Division && !HostFeatures.Allows(instruction.Code))
-                _instructions[i] = default;
-        }
-        _starts[block->Instructions] = op;
-        return true;
-    }
-
     /// <summary>Finds the flags that live after each instruction of a run; returns its end, cut where flags cannot be had.</summary>
     private int Live(int from, int to)
     {
@@ -269,7 +245,7 @@ internal sealed unsafe partial class BlockTranslator
                 continue;
             }
             live = (live & ~instruction.Kills) | instruction.Reads;
-            if (instruction.MayLeave)
+            if (instruction.MayLeave && !(instruction.Form == Form.Jump && i + 1 < to))
                 live = GuestInstruction.Status;
         }
         return to;
@@ -319,9 +295,14 @@ internal sealed unsafe partial class BlockTranslator
                 return true;
         }
         _flags.Need(guest.Reads);
+        if (GoesOn)
+        {
+            Stay(ref guest, op);
+            return true;
+        }
         if (_isLoop)
         {
-            ended = Again((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op);
+            ended = guest.Form == Form.Jump ? Again(op) : Again(Condition(guest), op);
             return true;
         }
         ended = true;
@@ -332,14 +313,14 @@ internal sealed unsafe partial class BlockTranslator
                 _edges.Follow(op->Immediate, op->Rip);
                 break;
             case Form.ConditionalJump:
-                _edges.FollowIf((byte)(0x80 + (instruction.ConditionCode - ConditionCode.o)), op->Immediate, op->Rip);
+                _edges.FollowIf(Condition(guest), op->Immediate, op->Rip);
                 _edges.Follow(op->NextRip, op->Rip);
                 break;
             case Form.Loop:
                 _loops.Emit(instruction, op->Immediate, op->NextRip);
                 break;
             case Form.Call:
-                PushReturn(op);
+                PushReturn(guest, op);
                 _edges.Follow(op->Immediate, op->Rip);
                 break;
             case Form.IndirectJump:
@@ -351,7 +332,7 @@ internal sealed unsafe partial class BlockTranslator
                 Target(ref instruction);
                 _edges.FindIndirect(_exit);
                 _edges.Remember();
-                PushReturn(op);
+                PushReturn(guest, op);
                 _edges.GoRemembered();
                 break;
             case Form.Return:
@@ -365,7 +346,7 @@ internal sealed unsafe partial class BlockTranslator
         return true;
     }
 
-    private void PushReturn(Op* op)
+    private void PushReturn(in GuestInstruction guest, Op* op)
     {
         _memory.CheckStack(-_memory.Slot, write: true, _exit);
         long next = (long)op->NextRip;
@@ -514,10 +495,10 @@ internal sealed unsafe partial class BlockTranslator
             _ => Register.AL,
         };
 
-    private Op* OpOf(int instruction) => _first + _ops[instruction % _count];
+    private Op* OpOf(int instruction) => _ops[instruction % _count];
 
-    /// <summary>Instructions of a loop's later turns, which have been charged.</summary>
-    private int Uncharged(int instruction) => _inLoop ? (_turns - 1 - instruction / _count) * _count : 0;
+    /// <summary>Instructions of a loop's later turns and of a trace's later blocks, which have been charged.</summary>
+    private int Uncharged(int instruction) => (_inLoop ? (_turns - 1 - instruction / _count) * _count : 0) + _charged - _blockEnds[instruction % _count];
 
     private Way WayOut(int displacement) => new(displacement, _current % _count, Uncharged(_current), _flags.State);
 
@@ -538,7 +519,7 @@ internal sealed unsafe partial class BlockTranslator
                 (before, offset) = (way, _code.Offset);
                 _flags.Restore(way.Flags);
                 _edges.GiveBack(way.Uncharged);
-                _edges.Leave(_first + _starts[way.Instruction], way.Flags.Image);
+                _edges.Leave(_starts[way.Instruction], way.Flags.Image);
             }
             _code.PatchDisplacement(way.Displacement, offset);
         }

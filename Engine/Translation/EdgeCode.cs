@@ -17,6 +17,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
 
     private readonly List<(int Jump, ulong Target, bool Polls, bool Crosses)> _jumps = [];
     private int _leaveWithLink, _leave, _leaveKept, _go;
+    private bool _polls;
 
     /// <summary>Where code leaves with RIP in the first scratch register.</summary>
     public int Go => _go;
@@ -41,8 +42,13 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Move(HostRegisters.Rax, HostRegisters.Second);
     }
 
-    /// <summary>A run's jumps are forgotten.</summary>
-    public void Start() => _jumps.Clear();
+    /// <summary>A run starts: another's jumps are forgotten.</summary>
+    /// <param name="polls">Whether exit requests are looked for on every way out of it.</param>
+    public void Start(bool polls)
+    {
+        _jumps.Clear();
+        _polls = polls;
+    }
 
     /// <summary>Leaves with an op.</summary>
     public void Leave(Op* op, FlagImage flags)
@@ -67,7 +73,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Jump(_go);
         code.Align(16);
         int top = code.Offset;
-        Entry((uint)instructions, refused, charged);
+        Entry(instructions, refused, charged);
         return top;
     }
 
@@ -75,11 +81,11 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     public void GiveBack(int instructions)
     {
         if (instructions != 0)
-            Budget(0x87, (uint)instructions);
+            Budget(0x87, instructions);
     }
 
     /// <summary>The entries of a block; what they refuse is written to where it leaves right away.</summary>
-    public void Enter(ulong rip, uint instructions)
+    public void Enter(ulong rip, int instructions)
     {
         // add qword [budget], imm8; mov first, rip; jmp
         int charged = code.Offset;
@@ -92,7 +98,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         Entry(instructions, refused, charged);
     }
 
-    private void Entry(uint instructions, int refused, int charged)
+    private void Entry(int instructions, int refused, int charged)
     {
         // cmp dword [exit request], 0; jne
         code.Bytes(0x41, 0x83, 0xbf);
@@ -102,6 +108,24 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         // sub qword [budget], imm8; js
         Budget(0xaf, instructions);
         code.JumpIf(HostEmitter.IfNegative, charged);
+    }
+
+    /// <summary>
+    /// The way into a run for the interpreter, which has charged the first block; returns where it lies. Where the budget
+    /// does not reach for the others, it leaves with the run's first op. The flags are in RAX.
+    /// </summary>
+    public int EnterCharged(int rest, int body, Op* first)
+    {
+        if (rest == 0)
+            return body;
+        int start = code.Offset;
+        Budget(0xaf, rest);
+        int refused = code.JumpIf(HostEmitter.IfNegative);
+        code.Jump(body);
+        code.Land(refused);
+        GiveBack(rest);
+        Leave(first, FlagImage.Rax);
+        return start;
     }
 
     /// <summary>Where the polling entry written last lies.</summary>
@@ -128,7 +152,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     public void FollowIf(byte condition, ulong target, ulong from) => Follow(code.JumpIf(condition), target, from);
 
     private void Follow(int jump, ulong target, ulong from) =>
-        _jumps.Add((jump, target, target <= from, (target ^ from) >> 12 != 0));
+        _jumps.Add((jump, target, _polls || target <= from, (target ^ from) >> 12 != 0));
 
     /// <summary>Finds the code of the RIP in the first scratch register: its address lies 8 bytes behind what the second points to.</summary>
     public void FindIndirect(Action<int> exit)
@@ -192,7 +216,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     }
 
     /// <summary>ADD or SUB of a constant and the budget.</summary>
-    private void Budget(byte form, uint instructions)
+    private void Budget(byte form, int instructions)
     {
         code.Bytes(0x49, 0x83, form);
         code.Int32(ContextLayout.Budget);

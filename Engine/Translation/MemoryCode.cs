@@ -37,7 +37,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     public int Slot => Narrow ? 4 : 8;
 
     private readonly List<Stray> _strays = [];
-    private readonly int[] _slotOf = new int[BlockDecoder.Longest], _slotOfGroup = new int[AccessGroups.Most + 1];
+    private readonly int[] _slotOf = new int[BlockTranslator.LongestTrace], _slotOfGroup = new int[AccessGroups.Most + 1];
     private SlotUse _slots;
     private int _slot;
 

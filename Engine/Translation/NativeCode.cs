@@ -18,6 +18,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     private readonly Links _links;
     private readonly Dictionary<nint, nint> _plain = [];
     private readonly TranslationRing _translations;
+    private readonly Traces _traces = new();
     private readonly uint _hot;
 
     /// <param name="vcpu">The vCPU whose blocks are translated.</param>
@@ -92,12 +93,18 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     public void Dropped(Block* block)
     {
         Statistics?.Forget(block);
-        if (!HasTranslation(block))
-            return;
-        _translations.Forget(block);
-        TakeOut(block);
-        if (block->Native != 0)
-            _edges.Close((int)block->Native);
+        if (HasTranslation(block))
+        {
+            _translations.Forget(block);
+            TakeOut(block);
+            if (block->Native != 0)
+                _edges.Close((int)block->Native);
+        }
+        foreach (nint head in _traces.Drop((nint)block))
+        {
+            _translations.Forget((Block*)head);
+            Retire((Block*)head);
+        }
     }
 
     public void JumpsFlushed() => _links.DisconnectFar();
@@ -108,6 +115,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         Statistics?.Clear();
         _plain.Clear();
         _translations.Clear();
+        _traces.Clear();
     }
 
     public void Dispose() => _code.Dispose();
@@ -148,6 +156,8 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         {
             Translated++;
             _translations.Add(block, start, links);
+            _traces.Add((nint)block, _blocks.Members);
+            BlockTranslator.MarkLoop(block, _blocks.IsLoop);
         }
         return op->Execute(c, op);
     }
@@ -156,22 +166,28 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     private void Evict(Block* block, int links)
     {
         if (block != null)
-        {
-            TakeOut(block);
-            block->Native = 0;
-            Jumps!.LeadOut(block);
-            Op* op = (Op*)(block + 1);
-            op->Execute = &Count;
-            op->Extra = 0;
-            op->Link = null;
-            op->Immediate = 0;
-        }
+            Retire(block);
         _links.Remove(links);
+    }
+
+    /// <summary>Takes the translation of a block away, which goes on counting.</summary>
+    private void Retire(Block* block)
+    {
+        TakeOut(block);
+        block->Native = 0;
+        Jumps!.LeadOut(block);
+        Op* op = (Op*)(block + 1);
+        op->Execute = &Count;
+        op->Extra = 0;
+        op->Link = null;
+        op->Immediate = 0;
+        BlockTranslator.MarkLoop(block, false);
     }
 
     /// <summary>Nothing leads into a block's translation any more but the jump cache.</summary>
     private void TakeOut(Block* block)
     {
+        _traces.Remove((nint)block);
         _links.Disconnect(block);
         Op* op = (Op*)(block + 1);
         for (int i = 1; i < block->Ops; i++)
@@ -190,7 +206,13 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     private static Op* Pass(VcpuContext* c, Op* op) => op + 1;
 
-    private static Op* Enter(VcpuContext* c, Op* op) => Resume(c, op, Run(c, op));
+    private static Op* Enter(VcpuContext* c, Op* op)
+    {
+        // What the instruction before has asked for is met at the block's end, as without translation.
+        if (c->ExitRequest != 0)
+            return Of(c)._plain.TryGetValue((nint)op, out nint plain) ? ((delegate*<VcpuContext*, Op*, Op*>)plain)(c, op) : op + 1;
+        return Resume(c, op, Run(c, op));
+    }
 
     private static Op* EnterCounted(VcpuContext* c, Op* op)
     {

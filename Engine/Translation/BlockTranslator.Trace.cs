@@ -1,0 +1,187 @@
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Iced.Intel;
+
+namespace Godwit.Engine.Translation;
+
+/// <summary>
+/// A hot block is translated together with those that mostly follow it in its page, as long as they are hot too: groups of
+/// memory operands, flags and the charge to the budget go over all of them. Branches away from them lead out of line, where
+/// flags are settled and what was charged for the rest is given back.
+/// </summary>
+internal sealed unsafe partial class BlockTranslator
+{
+    /// <summary>Instructions of a trace at most: what is charged for them fits in a byte.</summary>
+    public const int LongestTrace = 100;
+
+    private readonly List<nint> _members = [];
+    private readonly List<Side> _sides = [];
+    private readonly Op*[] _starts = new Op*[LongestTrace + 1], _ops = new Op*[LongestTrace];
+
+    /// <summary>Instructions up to the end of the block that an instruction belongs to.</summary>
+    private readonly int[] _blockEnds = new int[LongestTrace];
+
+    /// <summary>Which way the trace goes on behind a block's last instruction.</summary>
+    private readonly bool[] _goesOn = new bool[LongestTrace], _takes = new bool[LongestTrace];
+
+    private int _charged;
+
+    /// <summary>The blocks behind the first one that the last translation has code of.</summary>
+    public IReadOnlyList<nint> Members => _members;
+
+    /// <summary>Whether the last translation is a loop.</summary>
+    public bool IsLoop { get; private set; }
+
+    /// <summary>Notes whether a block's translation is a loop, in the op in front, which has no operand.</summary>
+    public static void MarkLoop(Block* block, bool isLoop) => ((Op*)(block + 1))->Displacement = isLoop ? 1ul : 0;
+
+    /// <summary>Decodes and classifies a block's instructions, from an index on; false: they are not what its ops were made from.</summary>
+    private bool Decode(Block* block, int at)
+    {
+        byte* page = _vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
+        if (page == null)
+            return false;
+        byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
+        _memory.Narrow = block->Mode != CodeMode.Code64;
+        Decoder decoder = Decoder.Create(_memory.Narrow ? 32 : 64, bytes, block->Rip, DecoderOptions.AMD);
+        Op* op = Block.First(block);
+        int end = at + (int)block->Instructions;
+        for (int i = at; i < end; i++)
+        {
+            // Checks of segments stand before an instruction.
+            for (_starts[i] = op; op->Length == 0; op++)
+            {
+            }
+            decoder.Decode(out Instruction instruction);
+            // A device may have written here since the block was decoded; its message is on the way.
+            if (instruction.IP != op->Rip || instruction.Length != op->Length)
+                return false;
+            _ops[i] = op++;
+            _blockEnds[i] = end;
+            _goesOn[i] = i < end - 1;
+            // What the machine's CPUID does not show is undefined, or another instruction: as the block's decoder has it.
+            _instructions[i] = instruction.IsInvalid || !_features.Allows(ref instruction) ? default : GuestInstruction.Of(instruction);
+            // What the host's processor does not have is interpreted.
+            if (_instructions[i].Form is Form.Vector or Form.Copied or >= Form.Division && !HostFeatures.Allows(instruction.Code))
+                _instructions[i] = default;
+        }
+        _starts[end] = op;
+        return true;
+    }
+
+    /// <summary>Appends the blocks that mostly follow; returns the end of what can be translated.</summary>
+    private int Extend(Block* head)
+    {
+        int end = (int)head->Instructions;
+        while (true)
+        {
+            Block* next = Next(head, end - 1, out bool takes);
+            if (next == null || next == head || _members.Contains((nint)next) || end + (int)next->Instructions > LongestTrace || !Decode(next, end))
+                break;
+            int to = end;
+            while (to < _blockEnds[end] && _instructions[to].Form != Form.Interpreted)
+                to++;
+            if (to == end)
+                break;
+            (_goesOn[end - 1], _takes[end - 1]) = (true, takes);
+            _members.Add((nint)next);
+            if (to < _blockEnds[end])
+                return to;
+            end = to;
+        }
+        // What was decoded in vain has its start here.
+        _starts[end] = _ops[end - 1] + 1;
+        return end;
+    }
+
+    /// <summary>The block that a trace goes on with behind an instruction; null: none.</summary>
+    private Block* Next(Block* head, int last, out bool takes)
+    {
+        Op* op = _ops[last];
+        takes = false;
+        switch (_instructions[last].Form)
+        {
+            case Form.Jump or Form.Call:
+                takes = true;
+                return Hot(head, op->Immediate, out _);
+            case Form.ConditionalJump:
+                Block* there = Hot(head, op->Immediate, out uint taken), here = Hot(head, op->NextRip, out uint passed);
+                takes = there != null && (here == null || taken > passed + passed / 4 || (there == head && passed < taken));
+                return takes ? there : here;
+            case Form.Loop or Form.IndirectJump or Form.IndirectCall or Form.Return:
+                return null;
+            default:
+                return Hot(head, op[1].Rip, out _);
+        }
+    }
+
+    /// <summary>A block in the page of a trace that is about as hot as its first one; null: there is none.</summary>
+    private Block* Hot(Block* head, ulong rip, out uint runs)
+    {
+        runs = 0;
+        if (((rip ^ head->Rip) & ~OffsetMask) != 0)
+            return null;
+        Block* block = ((BlockCache)_vcpu.Code).Find(rip, (head->Physical & ~OffsetMask) | (rip & OffsetMask), head->Mode);
+        if (block == null || block->SecondPage != Block.OnePage || block->Instructions == Block.Stale)
+            return null;
+        Op* counter = (Op*)(block + 1);
+        if (counter == Block.First(block) || counter->Extra < ((Op*)(head + 1))->Extra / 2)
+            return null;
+        runs = counter->Extra;
+        // A loop goes on by itself.
+        return block != head && GoesRound(block) ? null : block;
+    }
+
+    private static bool GoesRound(Block* block)
+    {
+        Op* op = (Op*)(block + 1), last = op + block->Ops - 2;
+        return op->Displacement != 0 || ((last->Flags & (byte)OpFlags.Branch) != 0 && last->Immediate == block->Rip);
+    }
+
+    /// <summary>Whether the trace goes on behind the instruction that is being emitted.</summary>
+    private bool GoesOn => _current % _count is int at && at + 1 < _end && _goesOn[at];
+
+    /// <summary>Whether a branch backwards lies within a trace: cycles may have none outside.</summary>
+    private bool HasBackwardBranch(int to)
+    {
+        for (int i = 0; i < to - 1; i++)
+            if (_goesOn[i] && _ops[i + 1]->Rip <= _ops[i]->Rip)
+                return true;
+        return false;
+    }
+
+    /// <summary>A branch whose mostly followed way is the trace's.</summary>
+    private void Stay(ref GuestInstruction guest, Op* op)
+    {
+        int at = _current % _count;
+        switch (guest.Form)
+        {
+            case Form.Call:
+                PushReturn(guest, op);
+                break;
+            case Form.ConditionalJump:
+                byte condition = Condition(guest);
+                int jump = _code.JumpIf(_takes[at] ? (byte)(condition ^ 1) : condition);
+                _sides.Add(new Side(jump, Uncharged(_current), _flags.Place, _takes[at] ? op->NextRip : op->Immediate, op->Rip));
+                break;
+        }
+    }
+
+    /// <summary>Writes where branches away from the trace lead.</summary>
+    private void Sides()
+    {
+        foreach (Side side in _sides)
+        {
+            _code.Land(side.Displacement);
+            _flags.Place = side.Flags;
+            _flags.Settle();
+            _edges.GiveBack(side.Uncharged);
+            _edges.Follow(side.Target, side.From);
+        }
+    }
+
+    private static byte Condition(in GuestInstruction guest) => (byte)(0x80 + (guest.Instruction.ConditionCode - ConditionCode.o));
+
+    /// <summary>A branch away from a trace, what was charged for the rest of it, and where it goes from where.</summary>
+    private readonly record struct Side(int Displacement, int Uncharged, FlagPlace Flags, ulong Target, ulong From);
+}

@@ -9,7 +9,7 @@ namespace Godwit.Engine.Interpreter;
 /// A device, a page-crossing or a watched operand is read and written in two steps.
 /// </summary>
 internal unsafe ref struct Locked<T>
-    where T : unmanaged
+    where T : unmanaged, IWord<T>
 {
     private readonly VcpuContext* _c;
     private readonly ulong _address;
@@ -52,7 +52,7 @@ internal unsafe ref struct Locked<T>
     {
         if (_host != null)
         {
-            if (!Equal(Interlocked.CompareExchange(ref *_host, replacement, expected), expected))
+            if (CompareExchange(replacement, expected) != expected)
                 return false;
             if (_code != SoftwareTlb.NoPhysical)
                 Vcpu.Of(_c).Code.Written(new GuestPhysicalAddress(_code), sizeof(T));
@@ -63,5 +63,14 @@ internal unsafe ref struct Locked<T>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool Equal(T left, T right) => EqualityComparer<T>.Default.Equals(left, right);
+    private readonly T CompareExchange(T replacement, T expected)
+    {
+        if (sizeof(T) == 1)
+            return Unsafe.BitCast<byte, T>(Interlocked.CompareExchange(ref *(byte*)_host, Unsafe.BitCast<T, byte>(replacement), Unsafe.BitCast<T, byte>(expected)));
+        if (sizeof(T) == 2)
+            return Unsafe.BitCast<ushort, T>(Interlocked.CompareExchange(ref *(ushort*)_host, Unsafe.BitCast<T, ushort>(replacement), Unsafe.BitCast<T, ushort>(expected)));
+        if (sizeof(T) == 4)
+            return Unsafe.BitCast<uint, T>(Interlocked.CompareExchange(ref *(uint*)_host, Unsafe.BitCast<T, uint>(replacement), Unsafe.BitCast<T, uint>(expected)));
+        return Unsafe.BitCast<ulong, T>(Interlocked.CompareExchange(ref *(ulong*)_host, Unsafe.BitCast<T, ulong>(replacement), Unsafe.BitCast<T, ulong>(expected)));
+    }
 }

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -60,7 +59,7 @@ internal readonly unsafe struct MemorySource : ISource
 internal interface IByWidth
 {
     static abstract Handler For<T>()
-        where T : unmanaged, IBinaryInteger<T>;
+        where T : unmanaged, IWord<T>;
 }
 
 /// <summary>Picks code by an operand's size.</summary>
@@ -69,10 +68,10 @@ internal static class Width
     public static Handler Pick<TFamily>(int bytes)
         where TFamily : IByWidth => bytes switch
         {
-            1 => TFamily.For<byte>(),
-            2 => TFamily.For<ushort>(),
-            4 => TFamily.For<uint>(),
-            8 => TFamily.For<ulong>(),
+            1 => TFamily.For<Word8>(),
+            2 => TFamily.For<Word16>(),
+            4 => TFamily.For<Word32>(),
+            8 => TFamily.For<Word64>(),
             _ => default,
         };
 

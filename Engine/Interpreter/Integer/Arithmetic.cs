@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -23,12 +22,12 @@ internal static unsafe class Arithmetic
     /// <summary>The carry out of each bit of a sum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Carries<T>(T left, T right, T sum)
-        where T : unmanaged, IBinaryInteger<T> => (left & right) | ((left | right) & ~sum);
+        where T : unmanaged, IWord<T> => (left & right) | ((left | right) & ~sum);
 
     /// <summary>The borrow out of each bit of a difference.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Borrows<T>(T left, T right, T difference)
-        where T : unmanaged, IBinaryInteger<T> => (~left & right) | (~(left ^ right) & difference);
+        where T : unmanaged, IWord<T> => (~left & right) | (~(left ^ right) & difference);
 
     public readonly struct Add : IBinaryOperation
     {
@@ -36,7 +35,7 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T sum = left + right;
             flags = LazyFlags.Of(sum, Carries(left, right, sum));
@@ -50,9 +49,9 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
-            T sum = left + right + T.CreateTruncating(LazyFlags.Carry(c));
+            T sum = left + right + T.Truncate(LazyFlags.Carry(c));
             flags = LazyFlags.Of(sum, Carries(left, right, sum));
             return sum;
         }
@@ -64,7 +63,7 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T difference = left - right;
             flags = LazyFlags.Of(difference, Borrows(left, right, difference));
@@ -78,9 +77,9 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
-            T difference = left - right - T.CreateTruncating(LazyFlags.Carry(c));
+            T difference = left - right - T.Truncate(LazyFlags.Carry(c));
             flags = LazyFlags.Of(difference, Borrows(left, right, difference));
             return difference;
         }
@@ -92,7 +91,7 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T> => Sub.Apply(c, left, right, out flags);
+            where T : unmanaged, IWord<T> => Sub.Apply(c, left, right, out flags);
     }
 
     private readonly struct Neg : IUnaryOperation
@@ -101,7 +100,7 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T value, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T> => Sub.Apply(c, T.Zero, value, out flags);
+            where T : unmanaged, IWord<T> => Sub.Apply(c, T.Zero, value, out flags);
     }
 
     private readonly struct Inc : IUnaryOperation
@@ -110,7 +109,7 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T value, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = Add.Apply(c, value, T.One, out flags);
             flags = KeepCarry(c, flags);
@@ -124,7 +123,7 @@ internal static unsafe class Arithmetic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T value, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = Sub.Apply(c, value, T.One, out flags);
             flags = KeepCarry(c, flags);

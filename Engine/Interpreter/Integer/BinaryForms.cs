@@ -1,4 +1,3 @@
-using System.Numerics;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
 
@@ -11,7 +10,7 @@ internal unsafe interface IBinaryOperation
     static abstract bool Stores { get; }
 
     static abstract T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-        where T : unmanaged, IBinaryInteger<T>;
+        where T : unmanaged, IWord<T>;
 }
 
 /// <summary>The operand forms of <see cref="IBinaryOperation"/>.</summary>
@@ -44,10 +43,10 @@ internal static class BinaryForms
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TSource.Read(c, op, out T right))
                 return null;
@@ -64,10 +63,10 @@ internal static class BinaryForms
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             TSource.Read(c, op, out T right);
             ulong address = GuestAccess.Address(c, op);
@@ -96,10 +95,10 @@ internal static class BinaryForms
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             TSource.Read(c, op, out T right);
             Locked<T> memory = new(c, GuestAccess.Address(c, op));

@@ -32,7 +32,7 @@ internal static unsafe class BitManipulation
     private interface ITwoSources
     {
         static abstract T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>;
+            where T : unmanaged, IWord<T>;
     }
 
     /// <summary>The register <see cref="Op.Third"/>.</summary>
@@ -96,10 +96,10 @@ internal static unsafe class BitManipulation
         where TSecond : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TFirst.Read(c, op, out T first) || !TSecond.Read(c, op, out T second))
                 return null;
@@ -112,10 +112,10 @@ internal static unsafe class BitManipulation
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TSource.Read(c, op, out T source))
                 return null;
@@ -162,10 +162,10 @@ internal static unsafe class BitManipulation
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TSource.Read(c, op, out T source))
                 return null;
@@ -181,14 +181,14 @@ internal static unsafe class BitManipulation
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TSource.Read(c, op, out T source))
                 return null;
-            uint crc = (uint)Registers.Get<ulong>(c, op->Dst);
+            uint crc = (uint)Registers.Get<Word64>(c, op->Dst).Value;
             if (sizeof(T) == 1)
                 crc = BitOperations.Crc32C(crc, Unsafe.BitCast<T, byte>(source));
             else if (sizeof(T) == 2)
@@ -197,7 +197,7 @@ internal static unsafe class BitManipulation
                 crc = BitOperations.Crc32C(crc, Unsafe.BitCast<T, uint>(source));
             else
                 crc = BitOperations.Crc32C(crc, Unsafe.BitCast<T, ulong>(source));
-            Registers.Set(c, op->Dst, crc);
+            Registers.Set(c, op->Dst, new Word32(crc));
             return op + 1;
         }
     }
@@ -205,7 +205,7 @@ internal static unsafe class BitManipulation
     private readonly struct Andn : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = ~first & second;
             LazyFlags.Logical(result).Commit(c);
@@ -216,7 +216,7 @@ internal static unsafe class BitManipulation
     private readonly struct Blsi : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = second & (T.Zero - second);
             LazyFlags.With(result, second != T.Zero ? 1ul : 0, 0).Commit(c);
@@ -227,7 +227,7 @@ internal static unsafe class BitManipulation
     private readonly struct Blsmsk : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = second ^ (second - T.One);
             LazyFlags.With(result, second == T.Zero ? 1ul : 0, 0).Commit(c);
@@ -238,7 +238,7 @@ internal static unsafe class BitManipulation
     private readonly struct Blsr : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = second & (second - T.One);
             LazyFlags.With(result, second == T.Zero ? 1ul : 0, 0).Commit(c);
@@ -249,7 +249,7 @@ internal static unsafe class BitManipulation
     private readonly struct Bextr : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong control = ShiftForms.Extend(second);
             int start = (int)(control & 0xff), length = (int)(control >> 8 & 0xff);
@@ -265,7 +265,7 @@ internal static unsafe class BitManipulation
     private readonly struct Bzhi : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             int index = (int)(ShiftForms.Extend(second) & 0xff);
             bool whole = index >= sizeof(T) * 8;
@@ -278,7 +278,7 @@ internal static unsafe class BitManipulation
     private readonly struct Sarx : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             long value = (long)LazyFlags.SignExtend(first) >> Count(second);
             return *(T*)&value;
@@ -288,19 +288,19 @@ internal static unsafe class BitManipulation
     private readonly struct Shlx : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T> => first << Count(second);
+            where T : unmanaged, IWord<T> => first << Count(second);
     }
 
     private readonly struct Shrx : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T> => first >>> Count(second);
+            where T : unmanaged, IWord<T> => first >>> Count(second);
     }
 
     private readonly struct Rorx : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T> => T.RotateRight(first, Count(second));
+            where T : unmanaged, IWord<T> => first >>> Count(second) | first << (sizeof(T) * 8 - Count(second));
     }
 
     private static int Count<T>(T value)
@@ -310,7 +310,7 @@ internal static unsafe class BitManipulation
     private readonly struct Pdep : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong value = ShiftForms.Extend(first), mask = ShiftForms.Extend(second), result = 0;
             for (; mask != 0; mask &= mask - 1, value >>= 1)
@@ -323,7 +323,7 @@ internal static unsafe class BitManipulation
     private readonly struct Pext : ITwoSources
     {
         public static T Apply<T>(VcpuContext* c, T first, T second)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong value = ShiftForms.Extend(first), mask = ShiftForms.Extend(second), result = 0;
             for (ulong bit = 1; mask != 0; mask &= mask - 1, bit <<= 1)

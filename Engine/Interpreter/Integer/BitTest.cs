@@ -26,14 +26,14 @@ internal static unsafe class BitTest
         static abstract bool Stores { get; }
 
         static abstract T Apply<T>(T value, T bit)
-            where T : unmanaged, IBinaryInteger<T>;
+            where T : unmanaged, IWord<T>;
     }
 
     private interface IScan
     {
         /// <summary>The new destination and flags.</summary>
         static abstract ulong Apply<T>(VcpuContext* c, ulong destination, T value)
-            where T : unmanaged, IBinaryInteger<T>;
+            where T : unmanaged, IWord<T>;
     }
 
     private static Handler Select<TOperation>(in Instruction instruction, ref Op op)
@@ -79,7 +79,7 @@ internal static unsafe class BitTest
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void SetCarry<T>(VcpuContext* c, T value, int bit)
-        where T : unmanaged, IBinaryInteger<T>
+        where T : unmanaged, IWord<T>
     {
         // The other flags are undefined except ZF, which stays; they all stay, OF included.
         uint carry = (uint)(ShiftForms.Extend(value) >> bit) & 1;
@@ -92,13 +92,13 @@ internal static unsafe class BitTest
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
-            TSource.Read(c, op, out byte raw);
-            int bit = raw & (sizeof(T) * 8 - 1);
+            TSource.Read(c, op, out Word8 raw);
+            int bit = raw.Value & (sizeof(T) * 8 - 1);
             T value = Registers.Get<T>(c, op->Dst);
             SetCarry(c, value, bit);
             if (TOperation.Stores)
@@ -112,10 +112,10 @@ internal static unsafe class BitTest
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong address = Address<T, TSource>(c, op, out int bit);
             T value;
@@ -136,10 +136,10 @@ internal static unsafe class BitTest
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             Locked<T> memory = new(c, Address<T, TSource>(c, op, out int bit));
             T value;
@@ -161,18 +161,18 @@ internal static unsafe class BitTest
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TSource.Read(c, op, out T value))
                 return null;
-            ulong result = TScan.Apply(c, Registers.Get<ulong>(c, op->Dst), value);
+            ulong result = TScan.Apply(c, Registers.Get<Word64>(c, op->Dst).Value, value);
             if (sizeof(T) == 2)
-                Registers.Set(c, op->Dst, (ushort)result);
+                Registers.Set(c, op->Dst, new Word16((ushort)result));
             else
-                Registers.Set(c, op->Dst, result);
+                Registers.Set(c, op->Dst, new Word64(result));
             return op + 1;
         }
     }
@@ -182,7 +182,7 @@ internal static unsafe class BitTest
         public static bool Stores => false;
 
         public static T Apply<T>(T value, T bit)
-            where T : unmanaged, IBinaryInteger<T> => value;
+            where T : unmanaged, IWord<T> => value;
     }
 
     private readonly struct Bts : IBitOperation
@@ -190,7 +190,7 @@ internal static unsafe class BitTest
         public static bool Stores => true;
 
         public static T Apply<T>(T value, T bit)
-            where T : unmanaged, IBinaryInteger<T> => value | bit;
+            where T : unmanaged, IWord<T> => value | bit;
     }
 
     private readonly struct Btr : IBitOperation
@@ -198,7 +198,7 @@ internal static unsafe class BitTest
         public static bool Stores => true;
 
         public static T Apply<T>(T value, T bit)
-            where T : unmanaged, IBinaryInteger<T> => value & ~bit;
+            where T : unmanaged, IWord<T> => value & ~bit;
     }
 
     private readonly struct Btc : IBitOperation
@@ -206,14 +206,14 @@ internal static unsafe class BitTest
         public static bool Stores => true;
 
         public static T Apply<T>(T value, T bit)
-            where T : unmanaged, IBinaryInteger<T> => value ^ bit;
+            where T : unmanaged, IWord<T> => value ^ bit;
     }
 
     /// <summary>A zero source leaves the destination as it was (AMD APM 3, BSF).</summary>
     private readonly struct Bsf : IScan
     {
         public static ulong Apply<T>(VcpuContext* c, ulong destination, T value)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong bits = ShiftForms.Extend(value);
             LazyFlags.Logical(value).Commit(c);
@@ -224,7 +224,7 @@ internal static unsafe class BitTest
     private readonly struct Bsr : IScan
     {
         public static ulong Apply<T>(VcpuContext* c, ulong destination, T value)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong bits = ShiftForms.Extend(value);
             LazyFlags.Logical(value).Commit(c);
@@ -235,11 +235,11 @@ internal static unsafe class BitTest
     private readonly struct Tzcnt : IScan
     {
         public static ulong Apply<T>(VcpuContext* c, ulong destination, T value)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong bits = ShiftForms.Extend(value);
             ulong result = bits == 0 ? (ulong)sizeof(T) * 8 : (ulong)BitOperations.TrailingZeroCount(bits);
-            LazyFlags.With(result, bits == 0 ? 1ul : 0, 0).Commit(c);
+            LazyFlags.With(new Word64(result), bits == 0 ? 1ul : 0, 0).Commit(c);
             return result;
         }
     }
@@ -247,11 +247,11 @@ internal static unsafe class BitTest
     private readonly struct Lzcnt : IScan
     {
         public static ulong Apply<T>(VcpuContext* c, ulong destination, T value)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong bits = ShiftForms.Extend(value);
             ulong result = (ulong)(BitOperations.LeadingZeroCount(bits) - (64 - sizeof(T) * 8));
-            LazyFlags.With(result, bits == 0 ? 1ul : 0, 0).Commit(c);
+            LazyFlags.With(new Word64(result), bits == 0 ? 1ul : 0, 0).Commit(c);
             return result;
         }
     }
@@ -259,7 +259,7 @@ internal static unsafe class BitTest
     private readonly struct Popcnt : IScan
     {
         public static ulong Apply<T>(VcpuContext* c, ulong destination, T value)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong bits = ShiftForms.Extend(value);
             ulong result = (ulong)BitOperations.PopCount(bits);

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -118,7 +117,7 @@ internal static unsafe class Control
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -135,7 +134,7 @@ internal static unsafe class Control
     private readonly struct DirectCall : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -153,7 +152,7 @@ internal static unsafe class Control
         where TSource : ISource
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -175,7 +174,7 @@ internal static unsafe class Control
     private readonly struct Return : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -255,14 +254,14 @@ internal static unsafe class Control
         private static Op* Register<TCondition>(VcpuContext* c, Op* op)
             where TCondition : ICondition
         {
-            Registers.Set(c, op->Dst, TCondition.Holds(c) ? (byte)1 : (byte)0);
+            Registers.Set(c, op->Dst, TCondition.Holds(c) ? Word8.One : Word8.Zero);
             return op + 1;
         }
 
         private static Op* Memory<TCondition>(VcpuContext* c, Op* op)
             where TCondition : ICondition
         {
-            if (!GuestAccess.Store(c, GuestAccess.Address(c, op), TCondition.Holds(c) ? (byte)1 : (byte)0))
+            if (!GuestAccess.Store(c, GuestAccess.Address(c, op), TCondition.Holds(c) ? Word8.One : Word8.Zero))
                 return null;
             return op + 1;
         }
@@ -287,10 +286,10 @@ internal static unsafe class Control
         where TCondition : ILoopCondition
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong rcx = c->State.Gpr[Gpr.RCX];
             T count = *(T*)&rcx - T.One;
@@ -305,10 +304,10 @@ internal static unsafe class Control
     private readonly struct CountZero : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong rcx = c->State.Gpr[Gpr.RCX];
             return *(T*)&rcx == T.Zero ? Taken(c, op) : NotTaken(c, op);

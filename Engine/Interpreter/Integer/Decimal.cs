@@ -1,4 +1,3 @@
-using System.Numerics;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
 
@@ -23,7 +22,7 @@ internal static unsafe class Decimal
     private static void Set(VcpuContext* c, byte al, bool carry, bool adjust)
     {
         *(byte*)&c->State.Gpr[Gpr.RAX] = al;
-        LazyFlags flags = LazyFlags.With(al, carry ? 1ul : 0, 0);
+        LazyFlags flags = LazyFlags.With(new Word8(al), carry ? 1ul : 0, 0);
         new LazyFlags(flags.Result, flags.Aux | (adjust ? VcpuContext.AuxAdjust : 0)).Commit(c);
     }
 
@@ -104,7 +103,7 @@ internal static unsafe class Decimal
     private readonly struct Bound : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged

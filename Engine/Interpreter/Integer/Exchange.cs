@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -39,7 +38,7 @@ internal static unsafe class Exchange
     private readonly struct XchgRegisters : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -54,10 +53,10 @@ internal static unsafe class Exchange
     private readonly struct XchgMemory : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged
+            where T : unmanaged, IWord<T>
         {
             Locked<T> memory = new(c, GuestAccess.Address(c, op));
             T old;
@@ -77,10 +76,10 @@ internal static unsafe class Exchange
     private readonly struct XaddRegisters : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T left = Registers.Get<T>(c, op->Dst), right = Registers.Get<T>(c, op->Src);
             T sum = Arithmetic.Add.Apply(c, left, right, out LazyFlags flags);
@@ -95,10 +94,10 @@ internal static unsafe class Exchange
     private readonly struct XaddMemory : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             Locked<T> memory = new(c, GuestAccess.Address(c, op));
             T right = Registers.Get<T>(c, op->Src);
@@ -121,10 +120,10 @@ internal static unsafe class Exchange
     private readonly struct CompareRegisters : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong rax = c->State.Gpr[Gpr.RAX];
             T accumulator = *(T*)&rax, old = Registers.Get<T>(c, op->Dst);
@@ -142,10 +141,10 @@ internal static unsafe class Exchange
     private readonly struct CompareMemory : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             Locked<T> memory = new(c, GuestAccess.Address(c, op));
             ulong rax = c->State.Gpr[Gpr.RAX];
@@ -178,10 +177,10 @@ internal static unsafe class Exchange
 
     private static Op* Compare8(VcpuContext* c, Op* op)
     {
-        Locked<ulong> memory = new(c, GuestAccess.Address(c, op));
-        ulong expected = c->State.Gpr[Gpr.RDX] << 32 | (uint)c->State.Gpr[Gpr.RAX];
-        ulong replacement = c->State.Gpr[Gpr.RCX] << 32 | (uint)c->State.Gpr[Gpr.RBX];
-        ulong old;
+        Locked<Word64> memory = new(c, GuestAccess.Address(c, op));
+        Word64 expected = new(c->State.Gpr[Gpr.RDX] << 32 | (uint)c->State.Gpr[Gpr.RAX]);
+        Word64 replacement = new(c->State.Gpr[Gpr.RCX] << 32 | (uint)c->State.Gpr[Gpr.RBX]);
+        Word64 old;
         do
         {
             if (!memory.Load(out old))
@@ -192,8 +191,8 @@ internal static unsafe class Exchange
             return null;
         if (old != expected)
         {
-            c->State.Gpr[Gpr.RAX] = (uint)old;
-            c->State.Gpr[Gpr.RDX] = old >> 32;
+            c->State.Gpr[Gpr.RAX] = (uint)old.Value;
+            c->State.Gpr[Gpr.RDX] = old.Value >> 32;
         }
         SetZero(c, old == expected);
         return op + 1;

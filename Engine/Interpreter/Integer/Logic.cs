@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -23,7 +22,7 @@ internal static unsafe class Logic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = left & right;
             flags = LazyFlags.Logical(result);
@@ -37,7 +36,7 @@ internal static unsafe class Logic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = left | right;
             flags = LazyFlags.Logical(result);
@@ -51,7 +50,7 @@ internal static unsafe class Logic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = left ^ right;
             flags = LazyFlags.Logical(result);
@@ -65,7 +64,7 @@ internal static unsafe class Logic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T left, T right, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T> => And.Apply(c, left, right, out flags);
+            where T : unmanaged, IWord<T> => And.Apply(c, left, right, out flags);
     }
 
     private readonly struct Not : IUnaryOperation
@@ -74,7 +73,7 @@ internal static unsafe class Logic
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static T Apply<T>(VcpuContext* c, T value, out LazyFlags flags)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             flags = default;
             return ~value;

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -66,9 +65,9 @@ internal static unsafe class Move
         where TExtend : IExtend
         where TSource : ISource => to switch
         {
-            2 => Width.Pick<Extend<TExtend, TSource, ushort>>(from),
-            4 => Width.Pick<Extend<TExtend, TSource, uint>>(from),
-            8 => Width.Pick<Extend<TExtend, TSource, ulong>>(from),
+            2 => Width.Pick<Extend<TExtend, TSource, Word16>>(from),
+            4 => Width.Pick<Extend<TExtend, TSource, Word32>>(from),
+            8 => Width.Pick<Extend<TExtend, TSource, Word64>>(from),
             _ => default,
         };
 
@@ -102,7 +101,7 @@ internal static unsafe class Move
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -118,7 +117,7 @@ internal static unsafe class Move
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -136,7 +135,7 @@ internal static unsafe class Move
         where TTo : unmanaged
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -166,7 +165,7 @@ internal static unsafe class Move
     private readonly struct Lea : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -180,7 +179,7 @@ internal static unsafe class Move
     private readonly struct MovbeLoad : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -195,7 +194,7 @@ internal static unsafe class Move
     private readonly struct MovbeStore : IByWidth
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -243,7 +242,7 @@ internal static unsafe class Move
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -271,27 +270,27 @@ internal static unsafe class Move
 
     private static Op* Bswap16(VcpuContext* c, Op* op)
     {
-        Registers.Set<ushort>(c, op->Dst, 0);
+        Registers.Set(c, op->Dst, Word16.Zero);
         return op + 1;
     }
 
     private static Op* Bswap32(VcpuContext* c, Op* op)
     {
-        Registers.Set(c, op->Dst, BinaryPrimitives.ReverseEndianness(Registers.Get<uint>(c, op->Dst)));
+        Registers.Set(c, op->Dst, new Word32(BinaryPrimitives.ReverseEndianness(Registers.Get<Word32>(c, op->Dst).Value)));
         return op + 1;
     }
 
     private static Op* Bswap64(VcpuContext* c, Op* op)
     {
-        Registers.Set(c, op->Dst, BinaryPrimitives.ReverseEndianness(Registers.Get<ulong>(c, op->Dst)));
+        Registers.Set(c, op->Dst, new Word64(BinaryPrimitives.ReverseEndianness(Registers.Get<Word64>(c, op->Dst).Value)));
         return op + 1;
     }
 
     private static Op* Xlat(VcpuContext* c, Op* op)
     {
-        if (!GuestAccess.Load(c, GuestAccess.Address(c, op, (byte)c->State.Gpr[Gpr.RAX]), out byte value))
+        if (!GuestAccess.Load(c, GuestAccess.Address(c, op, (byte)c->State.Gpr[Gpr.RAX]), out Word8 value))
             return null;
-        *(byte*)&c->State.Gpr[Gpr.RAX] = value;
+        *(Word8*)&c->State.Gpr[Gpr.RAX] = value;
         return op + 1;
     }
 

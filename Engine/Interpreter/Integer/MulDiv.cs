@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -20,7 +19,7 @@ internal static unsafe class MulDiv
     private interface IWideOperation
     {
         static abstract bool Apply<T>(VcpuContext* c, T operand)
-            where T : unmanaged, IBinaryInteger<T>;
+            where T : unmanaged, IWord<T>;
     }
 
     private static Handler SelectWide<TOperation>(in Instruction instruction, ref Op op)
@@ -48,10 +47,10 @@ internal static unsafe class MulDiv
         where TSource : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TSource.Read(c, op, out T operand) || !TOperation.Apply(c, operand))
                 return null;
@@ -65,10 +64,10 @@ internal static unsafe class MulDiv
         where TRight : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!TRight.Read(c, op, out T right))
                 return null;
@@ -138,7 +137,7 @@ internal static unsafe class MulDiv
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Apply<T>(VcpuContext* c, T operand)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong low, high;
             if (sizeof(T) == 8)
@@ -161,7 +160,7 @@ internal static unsafe class MulDiv
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Apply<T>(VcpuContext* c, T operand)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             long low, high;
             ulong rax = c->State.Gpr[Gpr.RAX];
@@ -184,7 +183,7 @@ internal static unsafe class MulDiv
     private readonly struct Div : IWideOperation
     {
         public static bool Apply<T>(VcpuContext* c, T operand)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong divisor = ShiftForms.Extend(operand);
             if (divisor == 0)
@@ -218,7 +217,7 @@ internal static unsafe class MulDiv
     private readonly struct Idiv : IWideOperation
     {
         public static bool Apply<T>(VcpuContext* c, T operand)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             long divisor = (long)LazyFlags.SignExtend(operand);
             if (divisor == 0)

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -74,20 +73,20 @@ internal static unsafe class ShiftForms
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int DoubleCount<T>(VcpuContext* c, Op* op)
-        where T : unmanaged => Mask<T>(op->Extra != 0 ? Registers.Get<byte>(c, op->Third) : (byte)op->Immediate);
+        where T : unmanaged => Mask<T>(op->Extra != 0 ? Registers.Get<Word8>(c, op->Third).Value : (byte)op->Immediate);
 
     private readonly struct OnRegister<TOperation, TCount> : IByWidth
         where TOperation : IShiftOperation
         where TCount : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
         {
-            TCount.Read(c, op, out byte raw);
-            int count = Mask<T>(raw);
+            TCount.Read(c, op, out Word8 raw);
+            int count = Mask<T>(raw.Value);
             T value = Registers.Get<T>(c, op->Dst);
             if (count != 0)
             {
@@ -105,13 +104,13 @@ internal static unsafe class ShiftForms
         where TCount : ISource
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
         {
-            TCount.Read(c, op, out byte raw);
-            int count = Mask<T>(raw);
+            TCount.Read(c, op, out Word8 raw);
+            int count = Mask<T>(raw.Value);
             ulong address = GuestAccess.Address(c, op);
             if (!GuestAccess.LoadForWrite(c, address, out T value))
                 return null;
@@ -129,7 +128,7 @@ internal static unsafe class ShiftForms
         where TOperation : IDoubleShiftOperation
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged
@@ -151,7 +150,7 @@ internal static unsafe class ShiftForms
         where TOperation : IDoubleShiftOperation
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
             where T : unmanaged

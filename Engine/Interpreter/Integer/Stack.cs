@@ -1,4 +1,3 @@
-using System.Numerics;
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter.SystemInstructions;
 using Iced.Intel;
@@ -83,7 +82,7 @@ internal static unsafe class Stack
         where TSource : ISource
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -99,7 +98,7 @@ internal static unsafe class Stack
     private readonly struct PopRegister : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -116,7 +115,7 @@ internal static unsafe class Stack
     private readonly struct PopMemory : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -136,7 +135,7 @@ internal static unsafe class Stack
     private readonly struct PushAll : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -158,7 +157,7 @@ internal static unsafe class Stack
     private readonly struct PopAll : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -181,7 +180,7 @@ internal static unsafe class Stack
     private readonly struct PushFlags : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -201,7 +200,7 @@ internal static unsafe class Stack
     private readonly struct PopFlags : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -222,7 +221,7 @@ internal static unsafe class Stack
     private readonly struct Enter : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)
@@ -264,7 +263,7 @@ internal static unsafe class Stack
     private readonly struct Leave : IByStack
     {
         public static Handler For<T, TStack>()
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
             where TStack : IStackPointer => new(&Execute<T, TStack>);
 
         private static Op* Execute<T, TStack>(VcpuContext* c, Op* op)

@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 
@@ -55,7 +54,7 @@ internal readonly unsafe struct Stack16 : IStackPointer
 internal interface IByStack
 {
     static abstract Handler For<T, TStack>()
-        where T : unmanaged, IBinaryInteger<T>
+        where T : unmanaged, IWord<T>
         where TStack : IStackPointer;
 }
 
@@ -69,10 +68,10 @@ internal static unsafe class StackForms
         bool wide = (op.Mode & CodeMode.SizeMask) == CodeMode.Code64, narrow = (op.Mode & CodeMode.Stack32) == 0;
         return bytes switch
         {
-            8 when wide => TFamily.For<ulong, Stack64>(),
-            4 when !wide => narrow ? TFamily.For<uint, Stack16>() : TFamily.For<uint, Stack32>(),
-            2 when wide => TFamily.For<ushort, Stack64>(),
-            2 => narrow ? TFamily.For<ushort, Stack16>() : TFamily.For<ushort, Stack32>(),
+            8 when wide => TFamily.For<Word64, Stack64>(),
+            4 when !wide => narrow ? TFamily.For<Word32, Stack16>() : TFamily.For<Word32, Stack32>(),
+            2 when wide => TFamily.For<Word16, Stack64>(),
+            2 => narrow ? TFamily.For<Word16, Stack16>() : TFamily.For<Word16, Stack32>(),
             _ => default,
         };
     }

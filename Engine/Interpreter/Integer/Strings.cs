@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
@@ -16,26 +15,26 @@ internal static unsafe class Strings
 
     public static Row[] Rows { get; } =
     [
-        new(Mnemonic.Movsb, Select<Movs, byte>),
-        new(Mnemonic.Movsw, Select<Movs, ushort>),
-        new(Mnemonic.Movsd, Select<Movs, uint>),
-        new(Mnemonic.Movsq, Select<Movs, ulong>),
-        new(Mnemonic.Stosb, Select<Stos, byte>),
-        new(Mnemonic.Stosw, Select<Stos, ushort>),
-        new(Mnemonic.Stosd, Select<Stos, uint>),
-        new(Mnemonic.Stosq, Select<Stos, ulong>),
-        new(Mnemonic.Lodsb, Select<Lods, byte>),
-        new(Mnemonic.Lodsw, Select<Lods, ushort>),
-        new(Mnemonic.Lodsd, Select<Lods, uint>),
-        new(Mnemonic.Lodsq, Select<Lods, ulong>),
-        new(Mnemonic.Cmpsb, Select<Cmps, byte>),
-        new(Mnemonic.Cmpsw, Select<Cmps, ushort>),
-        new(Mnemonic.Cmpsd, Select<Cmps, uint>),
-        new(Mnemonic.Cmpsq, Select<Cmps, ulong>),
-        new(Mnemonic.Scasb, Select<Scas, byte>),
-        new(Mnemonic.Scasw, Select<Scas, ushort>),
-        new(Mnemonic.Scasd, Select<Scas, uint>),
-        new(Mnemonic.Scasq, Select<Scas, ulong>),
+        new(Mnemonic.Movsb, Select<Movs, Word8>),
+        new(Mnemonic.Movsw, Select<Movs, Word16>),
+        new(Mnemonic.Movsd, Select<Movs, Word32>),
+        new(Mnemonic.Movsq, Select<Movs, Word64>),
+        new(Mnemonic.Stosb, Select<Stos, Word8>),
+        new(Mnemonic.Stosw, Select<Stos, Word16>),
+        new(Mnemonic.Stosd, Select<Stos, Word32>),
+        new(Mnemonic.Stosq, Select<Stos, Word64>),
+        new(Mnemonic.Lodsb, Select<Lods, Word8>),
+        new(Mnemonic.Lodsw, Select<Lods, Word16>),
+        new(Mnemonic.Lodsd, Select<Lods, Word32>),
+        new(Mnemonic.Lodsq, Select<Lods, Word64>),
+        new(Mnemonic.Cmpsb, Select<Cmps, Word8>),
+        new(Mnemonic.Cmpsw, Select<Cmps, Word16>),
+        new(Mnemonic.Cmpsd, Select<Cmps, Word32>),
+        new(Mnemonic.Cmpsq, Select<Cmps, Word64>),
+        new(Mnemonic.Scasb, Select<Scas, Word8>),
+        new(Mnemonic.Scasw, Select<Scas, Word16>),
+        new(Mnemonic.Scasd, Select<Scas, Word32>),
+        new(Mnemonic.Scasq, Select<Scas, Word64>),
     ];
 
     private interface IStringOperation
@@ -49,16 +48,16 @@ internal static unsafe class Strings
 
         /// <summary>One iteration at two linear addresses; false: a fault.</summary>
         static abstract bool Step<T>(VcpuContext* c, ulong source, ulong destination)
-            where T : unmanaged, IBinaryInteger<T>;
+            where T : unmanaged, IWord<T>;
 
         /// <summary>Up to <paramref name="count"/> iterations upwards at once; 0 where that is not possible here.</summary>
         static abstract ulong Many<T>(VcpuContext* c, ulong source, ulong destination, ulong count)
-            where T : unmanaged, IBinaryInteger<T>;
+            where T : unmanaged, IWord<T>;
     }
 
     private static Handler Select<TOperation, T>(in Instruction instruction, ref Op op)
         where TOperation : IStringOperation
-        where T : unmanaged, IBinaryInteger<T>
+        where T : unmanaged, IWord<T>
     {
         // MOVSD and CMPSD name SSE instructions as well.
         if (!instruction.IsStringInstruction)
@@ -68,9 +67,9 @@ internal static unsafe class Strings
         bool rep = (op.Flags & (byte)(OpFlags.Rep | OpFlags.Repne)) != 0;
         return op.AddressSize switch
         {
-            8 => rep ? new Handler(&Repeat<TOperation, T, ulong>) : new Handler(&Once<TOperation, T, ulong>),
-            4 => rep ? new Handler(&Repeat<TOperation, T, uint>) : new Handler(&Once<TOperation, T, uint>),
-            _ => rep ? new Handler(&Repeat<TOperation, T, ushort>) : new Handler(&Once<TOperation, T, ushort>),
+            8 => rep ? new Handler(&Repeat<TOperation, T, Word64>) : new Handler(&Once<TOperation, T, Word64>),
+            4 => rep ? new Handler(&Repeat<TOperation, T, Word32>) : new Handler(&Once<TOperation, T, Word32>),
+            _ => rep ? new Handler(&Repeat<TOperation, T, Word16>) : new Handler(&Once<TOperation, T, Word16>),
         };
     }
 
@@ -113,7 +112,7 @@ internal static unsafe class Strings
 
     private static Op* Once<TOperation, T, TAddress>(VcpuContext* c, Op* op)
         where TOperation : IStringOperation
-        where T : unmanaged, IBinaryInteger<T>
+        where T : unmanaged, IWord<T>
         where TAddress : unmanaged
     {
         if (!TOperation.Step<T>(c, SourceAddress<TAddress>(c, op), DestinationAddress<TAddress>(c, op)))
@@ -124,7 +123,7 @@ internal static unsafe class Strings
 
     private static Op* Repeat<TOperation, T, TAddress>(VcpuContext* c, Op* op)
         where TOperation : IStringOperation
-        where T : unmanaged, IBinaryInteger<T>
+        where T : unmanaged, IWord<T>
         where TAddress : unmanaged
     {
         bool up = (c->State.Rflags & Rflags.DF) == 0;
@@ -185,11 +184,11 @@ internal static unsafe class Strings
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Step<T>(VcpuContext* c, ulong source, ulong destination)
-            where T : unmanaged, IBinaryInteger<T> =>
+            where T : unmanaged, IWord<T> =>
             GuestAccess.Load(c, source, out T value) && GuestAccess.Store(c, destination, value);
 
         public static ulong Many<T>(VcpuContext* c, ulong source, ulong destination, ulong count)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             count = Math.Min(count, Math.Min(InPage<T>(source), InPage<T>(destination)));
             if (count == 0)
@@ -221,10 +220,10 @@ internal static unsafe class Strings
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Step<T>(VcpuContext* c, ulong source, ulong destination)
-            where T : unmanaged, IBinaryInteger<T> => GuestAccess.Store(c, destination, Accumulator<T>(c));
+            where T : unmanaged, IWord<T> => GuestAccess.Store(c, destination, Accumulator<T>(c));
 
         public static ulong Many<T>(VcpuContext* c, ulong source, ulong destination, ulong count)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             count = Math.Min(count, InPage<T>(destination));
             if (count == 0)
@@ -252,7 +251,7 @@ internal static unsafe class Strings
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Step<T>(VcpuContext* c, ulong source, ulong destination)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!GuestAccess.Load(c, source, out T value))
                 return false;
@@ -264,7 +263,7 @@ internal static unsafe class Strings
         }
 
         public static ulong Many<T>(VcpuContext* c, ulong source, ulong destination, ulong count)
-            where T : unmanaged, IBinaryInteger<T> => 0;
+            where T : unmanaged, IWord<T> => 0;
     }
 
     private readonly struct Cmps : IStringOperation
@@ -277,7 +276,7 @@ internal static unsafe class Strings
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Step<T>(VcpuContext* c, ulong source, ulong destination)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!GuestAccess.Load(c, source, out T left) || !GuestAccess.Load(c, destination, out T right))
                 return false;
@@ -287,7 +286,7 @@ internal static unsafe class Strings
         }
 
         public static ulong Many<T>(VcpuContext* c, ulong source, ulong destination, ulong count)
-            where T : unmanaged, IBinaryInteger<T> => 0;
+            where T : unmanaged, IWord<T> => 0;
     }
 
     private readonly struct Scas : IStringOperation
@@ -300,7 +299,7 @@ internal static unsafe class Strings
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static bool Step<T>(VcpuContext* c, ulong source, ulong destination)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             if (!GuestAccess.Load(c, destination, out T value))
                 return false;
@@ -310,7 +309,7 @@ internal static unsafe class Strings
         }
 
         public static ulong Many<T>(VcpuContext* c, ulong source, ulong destination, ulong count)
-            where T : unmanaged, IBinaryInteger<T> => 0;
+            where T : unmanaged, IWord<T> => 0;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,4 +1,3 @@
-using System.Numerics;
 using Godwit.Engine.Cpu;
 using Iced.Intel;
 
@@ -11,7 +10,7 @@ internal unsafe interface IUnaryOperation
     static abstract bool SetsFlags { get; }
 
     static abstract T Apply<T>(VcpuContext* c, T value, out LazyFlags flags)
-        where T : unmanaged, IBinaryInteger<T>;
+        where T : unmanaged, IWord<T>;
 }
 
 /// <summary>The operand forms of <see cref="IUnaryOperation"/>.</summary>
@@ -32,10 +31,10 @@ internal static class UnaryForms
         where TOperation : IUnaryOperation
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             T result = TOperation.Apply(c, Registers.Get<T>(c, op->Dst), out LazyFlags flags);
             if (TOperation.SetsFlags)
@@ -49,10 +48,10 @@ internal static class UnaryForms
         where TOperation : IUnaryOperation
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             ulong address = GuestAccess.Address(c, op);
             if (!GuestAccess.LoadForWrite(c, address, out T value))
@@ -69,10 +68,10 @@ internal static class UnaryForms
         where TOperation : IUnaryOperation
     {
         public static Handler For<T>()
-            where T : unmanaged, IBinaryInteger<T> => new(&Execute<T>);
+            where T : unmanaged, IWord<T> => new(&Execute<T>);
 
         private static Op* Execute<T>(VcpuContext* c, Op* op)
-            where T : unmanaged, IBinaryInteger<T>
+            where T : unmanaged, IWord<T>
         {
             Locked<T> memory = new(c, GuestAccess.Address(c, op));
             LazyFlags flags;

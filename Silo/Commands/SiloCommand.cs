@@ -143,7 +143,7 @@ internal static class SiloCommand
                 app.Lifetime.StopApplication();
                 if (!await SiloDeparture.FarewellAsync(app.Services, shutdown))
                 {
-                    Environment.Exit(0);
+                    return 0;
                 }
             }
 

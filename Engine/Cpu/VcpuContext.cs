@@ -104,6 +104,9 @@ public unsafe struct VcpuContext
     /// <summary>The way into translated code.</summary>
     public void* NativeEntry;
 
+    /// <summary>Slow ways gone, for who looks at the clock now and then.</summary>
+    public uint SlowSteps;
+
     public const uint AuxCarry = 1u << 31, AuxPartialOverflow = 1u << 30, AuxAdjust = 1u << 3, AuxSignInvert = 1u << 0;
 
     /// <summary>RFLAGS with the lazy status flags made definite.</summary>

@@ -8,4 +8,15 @@ public static class HostThread
     /// Lowering needs no privilege; where it is refused all the same, the thread keeps its priority.
     /// </summary>
     public static void SetNice(int nice) => _ = Native.SetPriority(Native.PRIO_PROCESS, Native.Gettid(), nice);
+
+    /// <summary>Nanoseconds of a processor's time that the calling thread has used; Linux only. Takes a system call.</summary>
+    public static unsafe long CpuNanoseconds
+    {
+        get
+        {
+            Native.Timespec time;
+            _ = Native.ClockGettime(Native.CLOCK_THREAD_CPUTIME_ID, &time);
+            return time.Seconds * 1_000_000_000 + time.Nanoseconds;
+        }
+    }
 }

@@ -12,6 +12,7 @@ internal static unsafe partial class Native
     internal const int SEEK_DATA = 3, SEEK_HOLE = 4;
     internal const int ENXIO = 6;
     internal const int PRIO_PROCESS = 0;
+    internal const int CLOCK_THREAD_CPUTIME_ID = 3;
     internal const int EFD_CLOEXEC = 0x80000, EFD_NONBLOCK = 0x800;
     internal const short POLLIN = 1;
     internal const int TCSANOW = 0;
@@ -52,6 +53,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
     internal static partial int Eventfd(uint initial, int flags);
+
+    [LibraryImport("libc", EntryPoint = "clock_gettime", SetLastError = true)]
+    internal static partial int ClockGettime(int clock, Timespec* time);
 
     [LibraryImport("libc", EntryPoint = "ppoll", SetLastError = true)]
     internal static partial int Ppoll(PollFd* fds, nuint count, Timespec* timeout, void* signals);

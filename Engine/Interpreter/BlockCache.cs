@@ -47,6 +47,9 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Told before a page's bytes are first decoded: no other vCPU may go on storing to it unnoticed.</summary>
     public Action<PageNumber>? PageWatched { get; set; }
 
+    /// <summary>Counts how long dropping code takes.</summary>
+    public required WorkLog Work { get; init; }
+
     /// <summary>Who translates the blocks that run often; null: nobody.</summary>
     public IBlockTranslator? Translator { get; init; }
 
@@ -76,6 +79,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// </summary>
     public void Evict()
     {
+        long began = Work.Now;
         _arena.Oldest(out Block* from, out Block* to);
         long blocks = 0;
         for (Block* block = from; block < to; block = (Block*)((byte*)block + BytesOf(block->Ops)))
@@ -93,6 +97,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
             Drop(page, 0, 0);
         _evictedPages.Clear();
         _arena.Turn();
+        Work.Done(CodeWork.Eviction, began);
         Evicted = (Evicted.Blocks + blocks, Evicted.Times + (blocks != 0 ? 1 : 0));
     }
 
@@ -151,15 +156,20 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
                 DropPage(page);
             return;
         }
+        long began = Work.Now;
         ulong from = address.Value, to = from + (ulong)length;
         Drop(page, from, to);
+        Work.Done(CodeWork.Invalidation, began);
     }
 
     /// <summary>Any byte of the page may have changed (a device's write).</summary>
     public void PageWritten(PageNumber page)
     {
-        if (_codePages.Contains(page.Value))
-            DropPage(page.Value);
+        if (!_codePages.Contains(page.Value))
+            return;
+        long began = Work.Now;
+        DropPage(page.Value);
+        Work.Done(CodeWork.Invalidation, began);
     }
 
     /// <summary>Drops everything. Not from within an instruction: the memory of running ops is reused.</summary>

@@ -15,6 +15,9 @@ internal unsafe interface IBlockTranslator
     /// <summary>Finds blocks that the jump cache does not know any more; set before anything is decoded.</summary>
     BlockFinder? Blocks { set; }
 
+    /// <summary>Counts how long translating takes; set before anything is decoded.</summary>
+    WorkLog? Work { set; }
+
     /// <summary>Puts the counting op at the start of a block where the block may be translated, and moves past it.</summary>
     void Open(ref Op* op, ulong rip, byte mode);
 

@@ -26,6 +26,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private readonly BlockDecoder _decoder;
     private readonly JumpCache _jumps;
     private readonly CodeTranslations _code;
+    private readonly WorkLog _work;
     private readonly SoftwareTlb _tlb;
     private readonly ConcurrentDictionary<ulong, byte> _written = new();
     private byte _mode;
@@ -51,14 +52,16 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     {
         _vcpu = vcpu;
         _c = vcpu.Context;
+        _work = new WorkLog(_c);
         AddressSpaces spaces = new();
         _jumps = new JumpCache(spaces, translator);
         if (translator != null)
         {
             translator.Jumps = _jumps;
             translator.Blocks = FindDecoded;
+            translator.Work = _work;
         }
-        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes, this) { Translator = translator, Jumps = _jumps };
+        _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes, this) { Translator = translator, Jumps = _jumps, Work = _work };
         _code = new CodeTranslations(vcpu, spaces);
         _decoder = new BlockDecoder(vcpu, _blocks, _code);
         _tlb = new SoftwareTlb(vcpu, spaces, _jumps, _code, _blocks);
@@ -71,6 +74,16 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <summary>Decoded blocks that had to go for want of room.</summary>
     public long EvictedBlocks => _blocks.Evicted.Blocks;
 
+    /// <summary>The longest that one piece of this work took, since the start.</summary>
+    public TimeSpan Longest(CodeWork work) => _work.Longest(work);
+
+    /// <summary>Whether work is measured in the thread's processor time: a system call each time.</summary>
+    public bool CountsProcessorTime
+    {
+        get => _work.CountsProcessorTime;
+        set => _work.CountsProcessorTime = value;
+    }
+
     public VcpuExit Run(long budget) => Run(budget, wholeBlocks: false);
 
     public VcpuExit RunSlice(long budget) => Run(budget, wholeBlocks: budget >= BlockDecoder.Longest);
@@ -78,6 +91,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     private VcpuExit Run(long budget, bool wholeBlocks)
     {
         _wholeBlocks = wholeBlocks;
+        _work.Begin(limited: wholeBlocks);
         _vcpu.Seat?.Enter();
         try
         {
@@ -342,7 +356,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             return null;
         if (block == null)
         {
+            long began = _work.Now;
             block = _decoder.Decode(rip, linear, physical, _mode, _user, ref global);
+            _work.Done(CodeWork.Decoding, began);
             if (block == null)
             {
                 if (_c->Fault.Vector == Fault.None)

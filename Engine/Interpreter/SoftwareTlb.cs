@@ -321,6 +321,7 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
             physical = _bank.Physical[Index(linear)] + (linear & OffsetMask);
             return (byte*)(linear + entry->Addend);
         }
+        WorkLog.Step(_c);
         if (!Paging.Translate(_c, linear, access, _user, out PageTranslation translation))
         {
             physical = NoPhysical;

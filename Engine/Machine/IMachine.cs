@@ -100,6 +100,9 @@ public sealed record MachineStatus(
 {
     /// <summary>How long the vCPUs have wanted the host's CPU on this host, in nanoseconds: executing, or waiting for a core; not halted.</summary>
     public ulong BusyNanoseconds { get; init; }
+
+    /// <summary>How late timers fired on this host because the guest's code had to be executed or prepared first.</summary>
+    public TimerDelays TimerDelays { get; init; }
 }
 
 /// <param name="Offset">Absolute offset of the first byte.</param>

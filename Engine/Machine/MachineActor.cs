@@ -292,6 +292,7 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
             _permit.Epoch)
         {
             BusyNanoseconds = usage.BusyNanoseconds,
+            TimerDelays = usage.TimerDelays,
         };
     }
 

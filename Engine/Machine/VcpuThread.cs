@@ -20,6 +20,8 @@ internal sealed class VcpuThread : IDisposable
     private const long ShortestSlice = 50_000, LongestSlice = 400_000;
     private const double SliceNanoseconds = 100_000;
 
+    private const ulong Millisecond = 1_000_000;
+
     // The runtime's own threads answer probes first.
     private const int Nice = 5;
 
@@ -39,6 +41,7 @@ internal sealed class VcpuThread : IDisposable
     private bool _finished;
     private long _busyTicks;
     private long _slice = ShortestSlice;
+    private ulong _looked = ulong.MaxValue;
 
     /// <param name="name">The thread's.</param>
     /// <param name="vcpu">The vCPU that runs on it.</param>
@@ -71,6 +74,12 @@ internal sealed class VcpuThread : IDisposable
 
     /// <summary>How long guest code has been executed, or waited for a core, in nanoseconds. Any thread.</summary>
     public ulong BusyNanoseconds => (ulong)Stopwatch.GetElapsedTime(0, Volatile.Read(ref _busyTicks)).TotalNanoseconds;
+
+    /// <summary>
+    /// The longest that a timer was due while the guest ran, in guest nanoseconds, and how often it was a millisecond; since
+    /// the thread's start. Counted instructions have no such delay.
+    /// </summary>
+    public TimerDelays Delays { get; private set; }
 
     /// <summary>Runs an action on the thread at a safe point; faulted when the thread has finished.</summary>
     public Task PostAsync(Action action)
@@ -171,12 +180,14 @@ internal sealed class VcpuThread : IDisposable
         if (!_wantRun)
         {
             Leave("paused");
+            _looked = ulong.MaxValue;
             _wake.Wait(null);
             return;
         }
         if (!_permit.IsValid)
         {
             Leave("lease expired");
+            _looked = ulong.MaxValue;
             _wake.Wait(null);
             return;
         }
@@ -185,6 +196,7 @@ internal sealed class VcpuThread : IDisposable
         if (_timers is not null)
             lock (_vcpu.Bus.Gate)
             {
+                NoteDelay();
                 _timers.RunDue();
                 deadline = _timers.NextDeadline;
             }
@@ -219,6 +231,18 @@ internal sealed class VcpuThread : IDisposable
         }
     }
 
+    /// <summary>How late a timer is that has become due since the last look, if the guest was executed in between.</summary>
+    private void NoteDelay()
+    {
+        ulong now = _clock.Nanoseconds;
+        if (_looked != ulong.MaxValue && _clock is not InstructionClock && _timers!.NextDeadline is { } due && now > due)
+        {
+            ulong delay = now - Math.Max(due, Math.Min(_looked, now));
+            Delays = new TimerDelays(Math.Max(Delays.Longest, delay), Delays.OverMillisecond + (delay >= Millisecond ? 1u : 0));
+        }
+        _looked = now;
+    }
+
     private static long Budget(InstructionClock counted, ulong? deadline)
     {
         if (deadline is not { } next)
@@ -251,8 +275,10 @@ internal sealed class VcpuThread : IDisposable
             double left = Math.Max(0, Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), permit).TotalNanoseconds);
             wait = Math.Min(wait ?? ulong.MaxValue, (ulong)left);
         }
-        if (wait != 0)
-            _wake.Wait(wait);
+        if (wait == 0)
+            return;
+        _wake.Wait(wait);
+        _looked = ulong.MaxValue;
     }
 
     private void DrainCommands()
@@ -263,3 +289,7 @@ internal sealed class VcpuThread : IDisposable
 
     private void Leave(string reason) => _group.Leave(this, reason);
 }
+
+/// <param name="Longest">Nanoseconds from when a timer was due to when it fired, at most.</param>
+/// <param name="OverMillisecond">Timers that fired a millisecond late, or later.</param>
+public readonly record struct TimerDelays(ulong Longest, ulong OverMillisecond);

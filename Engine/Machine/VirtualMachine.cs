@@ -97,7 +97,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
         get
         {
             lock (_release)
-                return _released ? default : new MachineUsage(Memory.ResidentBytes, Retired(), _clock.Nanoseconds, Busy());
+                return _released ? default : new MachineUsage(Memory.ResidentBytes, Retired(), _clock.Nanoseconds, Busy(), _threads[0].Delays);
         }
     }
 
@@ -309,7 +309,8 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
 /// <param name="RetiredInstructions">Guest instructions since boot.</param>
 /// <param name="GuestNanoseconds">Guest time.</param>
 /// <param name="BusyNanoseconds">Host time in which a vCPU was not halted.</param>
-public readonly record struct MachineUsage(long ResidentBytes, ulong RetiredInstructions, ulong GuestNanoseconds, ulong BusyNanoseconds);
+/// <param name="TimerDelays">How late timers were while the guest ran.</param>
+public readonly record struct MachineUsage(long ResidentBytes, ulong RetiredInstructions, ulong GuestNanoseconds, ulong BusyNanoseconds, TimerDelays TimerDelays);
 
 /// <summary>Saved guest time. Keys are append-only.</summary>
 [MessagePackObject]

@@ -63,6 +63,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     /// <summary>Finds what the jump cache has lost.</summary>
     public BlockFinder? Blocks { get; set; }
 
+    /// <summary>Counts how long translating takes.</summary>
+    public WorkLog? Work { get; set; }
+
     /// <summary>Blocks translated, and blocks given up, since the start.</summary>
     public long Translated { get; private set; }
 
@@ -107,7 +110,12 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         }
     }
 
-    public void JumpsFlushed() => _links.DisconnectFar();
+    public void JumpsFlushed()
+    {
+        long began = Work!.Now;
+        _links.DisconnectFar();
+        Work.Done(CodeWork.Unlinking, began);
+    }
 
     public void Clear()
     {
@@ -123,6 +131,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     private static Op* Count(VcpuContext* c, Op* op)
     {
         NativeCode native = (NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!;
+        WorkLog.Step(c);
         if (++op->Extra < native._hot)
             return op + 1;
         return native.Translate(c, op);
@@ -130,11 +139,15 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     private Op* Translate(VcpuContext* c, Op* op)
     {
+        long began = Work!.Now;
         _translations.MakeRoom(BlockTranslator.MostBytes);
+        Work.Done(CodeWork.Eviction, began);
+        began = Work.Now;
         Block* block = (Block*)op - 1;
         int start = _code.Offset;
         _blocks.Translate(block);
         int links = _links.TakeMade();
+        Work.Done(CodeWork.Translation, began);
         Statistics?.Name(_blocks, block);
         op->Execute = &Pass;
         foreach ((int index, int entry, int body) in _blocks.Runs)
@@ -227,6 +240,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 
     private static Op* Run(VcpuContext* c, Op* op)
     {
+        WorkLog.Step(c);
         ulong flags = c->GetRflags();
         c->NativeFlags = (ushort)((flags & AhFlags) << 8 | (flags >> 11 & 1));
         c->NativeLink = 0;

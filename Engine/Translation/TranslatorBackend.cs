@@ -43,6 +43,16 @@ public sealed class TranslatorBackend : IVcpuBackend
     /// <summary>Decoded blocks, and translations, that had to go for want of room.</summary>
     public (long Blocks, long Translations) Evicted => (_interpreter.EvictedBlocks, _native.Evicted);
 
+    /// <summary>The longest that the guest had to stand still for one piece of this work, since the start.</summary>
+    public TimeSpan Longest(CodeWork work) => _interpreter.Longest(work);
+
+    /// <summary>Whether such work is measured in the thread's processor time, which what else runs on the host does not lengthen: a system call each time.</summary>
+    public bool CountsProcessorTime
+    {
+        get => _interpreter.CountsProcessorTime;
+        set => _interpreter.CountsProcessorTime = value;
+    }
+
     /// <summary>Takes the statistics of what is translated from now on; null, the default: nobody does.</summary>
     public TranslatorStatistics? Statistics
     {

@@ -5,8 +5,8 @@ using Iced.Intel;
 namespace Godwit.Engine.Translation;
 
 /// <summary>
-/// Emits MOVS, STOS, LODS, CMPS and SCAS once, and rep MOVS and STOS where they stay within a page at each end. What runs
-/// downwards, is longer, or compares repeatedly is the interpreter's.
+/// Emits MOVS, STOS, LODS, CMPS and SCAS once, and rep MOVS and STOS page by page. What runs downwards or compares
+/// repeatedly is the interpreter's.
 /// </summary>
 internal sealed class StringCode(HostEmitter code, MemoryCode memory, FlagCode flags, RegisterCode registers)
 {
@@ -110,7 +110,8 @@ internal sealed class StringCode(HostEmitter code, MemoryCode memory, FlagCode f
     }
 
     /// <summary>
-    /// The whole instruction at once. Both ranges lie in their pages, so that the interpreter too would not stop between.
+    /// The instruction in pieces that lie in one page at each end; registers are right between them, where exit requests
+    /// are looked for. An element that crosses a page's end is the interpreter's.
     /// </summary>
     private void Repeat(in Instruction instruction, int size, bool wide, Action<int> exit)
     {
@@ -118,19 +119,30 @@ internal sealed class StringCode(HostEmitter code, MemoryCode memory, FlagCode f
         // A count of 0 reaches no memory.
         code.Pair(HostEmitter.TestOp, Rcx, Rcx, wide);
         int none = code.JumpIf(HostEmitter.IfEqual);
-        code.Pair(HostEmitter.MovLoad, HostRegisters.Rax, Rcx, wide);
-        code.Compare(HostRegisters.Rax, PageNumber.Size / size);
-        exit(code.JumpIf(HostEmitter.IfAbove));
+        int top = code.Offset;
         if (moves)
         {
             Check(Rsi, instruction.MemorySegment, 1, wide, write: false, exit);
-            InPage(size, wide, exit);
+            Room(size);
             code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
+            code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.TargetCode);
         }
         Check(Rdi, Register.ES, 1, wide, write: true, exit);
-        InPage(size, wide, exit);
-        // From here on nothing leaves. Guest addresses behind the ranges wait in the scratch registers.
-        code.Pair(HostEmitter.MovLoad, Rcx, Rcx, wide);
+        Room(size);
+        if (moves)
+        {
+            MemoryOperand source = new(Register.R15, ContextLayout.TargetCode);
+            code.Add(Instruction.Create(Code.Cmp_r64_rm64, Register.RAX, source));
+            code.Add(Instruction.Create(Code.Cmova_r64_rm64, Register.RAX, source));
+        }
+        code.Pair(HostEmitter.CmpOp, HostRegisters.Rax, Rcx, wide);
+        code.Add(Instruction.Create(Code.Cmova_r64_rm64, Register.RAX, Register.RCX));
+        code.Pair(HostEmitter.TestOp, HostRegisters.Rax, HostRegisters.Rax, wide: false);
+        exit(code.JumpIf(HostEmitter.IfEqual));
+        // From here on nothing leaves. Guest addresses behind the piece wait in the scratch registers.
+        code.Pair(HostEmitter.SubOp, Rcx, HostRegisters.Rax, wide);
+        code.Memory(HostEmitter.MovStore, Rcx, HostRegisters.Context, ContextLayout.TargetCode);
+        code.Pair(HostEmitter.MovLoad, Rcx, HostRegisters.Rax, wide: false);
         code.Pair(0x87, Rdi, HostRegisters.First);
         code.Memory(HostEmitter.LeaOp, HostRegisters.First, HostRegisters.First, Rcx, Scale(size), 0, wide);
         if (moves)
@@ -150,19 +162,29 @@ internal sealed class StringCode(HostEmitter code, MemoryCode memory, FlagCode f
         code.Move(Rdi, HostRegisters.First);
         if (moves)
             code.Move(Rsi, HostRegisters.Second);
+        code.Memory(HostEmitter.MovLoad, Rcx, HostRegisters.Context, ContextLayout.TargetCode);
+        code.Pair(HostEmitter.TestOp, Rcx, Rcx, wide);
+        int done = code.JumpIf(HostEmitter.IfEqual);
+        // cmp dword [exit request], 0
+        code.Bytes(0x41, 0x83, 0xbf);
+        code.Int32(ContextLayout.ExitRequest);
+        code.Bytes(0);
+        code.JumpIf(HostEmitter.IfEqual, top);
+        exit(code.JumpLater());
+        code.Land(done);
         code.Land(none);
     }
 
-    /// <summary>Leaves where the range at the host address in the first scratch register goes on in another page.</summary>
-    private void InPage(int size, bool wide, Action<int> exit)
+    /// <summary>Elements from the host address in the first scratch register to its page's end, into RAX.</summary>
+    private void Room(int size)
     {
+        // not eax: of 12 bits, the bytes behind the address but one
         code.Pair(HostEmitter.MovLoad, HostRegisters.Rax, HostRegisters.First, wide: false);
+        code.Bytes(0xf7, 0xd0);
         code.And(HostRegisters.Rax, PageNumber.Size - 1, wide: false);
-        // The count in ECX is small, whatever lies above it.
-        code.Pair(HostEmitter.MovLoad, HostRegisters.Second, Rcx, wide);
-        code.Memory(HostEmitter.LeaOp, HostRegisters.Rax, HostRegisters.Rax, HostRegisters.Second, Scale(size), 0);
-        code.Compare(HostRegisters.Rax, PageNumber.Size);
-        exit(code.JumpIf(HostEmitter.IfAbove));
+        code.Memory(HostEmitter.LeaOp, HostRegisters.Rax, HostRegisters.Rax, 1, wide: false);
+        if (size > 1)
+            code.Shift(5, HostRegisters.Rax, (byte)Scale(size), wide: false);
     }
 
     private void Check(int register, Register segment, int size, bool wide, bool write, Action<int> exit)

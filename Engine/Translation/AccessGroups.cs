@@ -17,13 +17,20 @@ internal struct GroupedAccess
     /// <summary>Bytes from the group's lowest byte to this operand's.</summary>
     public short Offset;
 
-    /// <summary>Bytes from the group's lowest to its highest.</summary>
+    /// <summary>Bytes from the group's lowest to its highest, steps not counted.</summary>
     public short Span;
+
+    /// <summary>Not 0: a register's value is added between accesses, this many times in all. They keep their own addresses.</summary>
+    public byte Steps;
+
+    /// <summary>The host register with the step.</summary>
+    public byte Step;
 }
 
 /// <summary>
 /// Finds the memory operands of straight code whose addresses differ by constants: the same base and index registers,
-/// followed through moves and additions of constants. One check of the whole range then serves all.
+/// followed through moves and additions of constants, or of a register that stays as it is. One check of the whole range
+/// then serves all.
 /// </summary>
 internal sealed class AccessGroups
 {
@@ -36,9 +43,10 @@ internal sealed class AccessGroups
     private const ulong PageMask = 4095;
 
     private readonly InstructionInfoFactory _registers = new();
-    private readonly (int Version, long Delta)[] _values = new (int, long)[16];
+    private readonly Value[] _values = new Value[16];
     private readonly List<Range> _ranges = [];
     private readonly List<(int Instruction, int Range, long Low)> _accesses = [];
+    private readonly List<(Key Key, long Low, int Size)> _aligned = [];
     private int _version, _segments;
 
     /// <summary>Sets the groups of a run's instructions.</summary>
@@ -46,86 +54,121 @@ internal sealed class AccessGroups
     {
         _ranges.Clear();
         _accesses.Clear();
+        _aligned.Clear();
         _version = 0;
         for (int i = 0; i < _values.Length; i++)
-            _values[i] = (++_version, 0);
+            _values[i] = new Value(++_version);
         for (int i = 0; i < run.Length; i++)
         {
             run[i].Access = default;
-            if (Operand(run[i], out Key key, out long low, out int size))
-                Add(i, key, low, size, run[i].Memory == MemoryUse.Write || run[i].Form is Form.Push or Form.PushConstant);
+            run[i].IsAligned = false;
+            if (Operand(run[i], out Operation operation))
+            {
+                Add(i, operation);
+                if (operation.Aligns && operation.Steps == 0)
+                    run[i].IsAligned = IsAligned(operation);
+            }
             Follow(run[i]);
         }
         Number(run);
     }
 
-    /// <summary>What an operand's address is made of, and the constant on top of that; false: it has no part here.</summary>
-    private bool Operand(in GuestInstruction guest, out Key key, out long low, out int size)
+    /// <summary>Whether an access before this one, as far from it as a multiple of its size, had to be aligned as well.</summary>
+    private bool IsAligned(in Operation operation)
+    {
+        foreach ((Key key, long low, int size) in _aligned)
+            if (key == operation.Key && size >= operation.Size && (operation.Low - low) % operation.Size == 0)
+                return true;
+        _aligned.Add((operation.Key, operation.Low, operation.Size));
+        return false;
+    }
+
+    /// <summary>What an operand's address is made of; false: it has no part here.</summary>
+    private bool Operand(in GuestInstruction guest, out Operation operation)
     {
         ref readonly Instruction instruction = ref guest.Instruction;
-        key = default;
-        low = size = 0;
+        operation = default;
+        operation.Writes = guest.Memory == MemoryUse.Write;
         switch (guest.Form)
         {
             case Form.Push or Form.PushConstant or Form.Pop:
-                if (instruction.Code is not (Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pop_r64))
+                if (instruction.Code is not (Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pop_r64) || _values[4].Steps != 0)
                     return false;
-                (key.Base, low) = _values[4];
-                low -= guest.Form == Form.Pop ? 0 : 8;
-                size = 8;
+                operation.Key.Base = _values[4].Version;
+                operation.Low = _values[4].Delta - (guest.Form == Form.Pop ? 0 : 8);
+                operation.Size = 8;
+                operation.Writes = guest.Form != Form.Pop;
                 return true;
             case Form.Copied or Form.Vector when guest.Memory != MemoryUse.None:
                 break;
             default:
                 return false;
         }
-        size = instruction.MemorySize.GetSize();
-        key.Segment = instruction.MemorySegment is Register.FS or Register.GS ? (instruction.MemorySegment, _segments) : default;
+        operation.Size = instruction.MemorySize.GetSize();
+        operation.Aligns = guest.Form == Form.Vector && operation.Size >= VectorCode.Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0;
+        operation.Key.Segment = instruction.MemorySegment is Register.FS or Register.GS ? (instruction.MemorySegment, _segments) : default;
         if (instruction.IsIPRelativeMemoryOperand)
         {
-            low = (long)instruction.IPRelativeMemoryAddress;
+            operation.Low = (long)instruction.IPRelativeMemoryAddress;
             return true;
         }
-        low = (long)instruction.MemoryDisplacement64;
+        operation.Low = (long)instruction.MemoryDisplacement64;
         // The group may begin below.
-        if (low is < int.MinValue + MostSpan or > int.MaxValue)
+        if (operation.Low is < int.MinValue + MostSpan or > int.MaxValue)
             return false;
         Register @base = instruction.MemoryBase, index = instruction.MemoryIndex;
         if ((@base != Register.None && !@base.IsGPR64()) || (index != Register.None && !index.IsGPR64()) || (@base == Register.None && index == Register.None))
             return false;
         if (@base != Register.None)
         {
-            (key.Base, long delta) = _values[@base - Register.RAX];
-            low += delta;
+            Value value = _values[@base - Register.RAX];
+            operation.Key.Base = value.Version;
+            operation.Low += value.Delta;
+            operation.IsPlain = index == Register.None && operation.Key.Segment == default && !operation.Aligns && HostRegisters.Home(@base - Register.RAX) >= 0;
+            (operation.Step, operation.Steps) = (value.Step, value.Steps);
+            if (value.Steps != 0 && !operation.IsPlain)
+                return false;
         }
         if (index != Register.None)
         {
-            (key.Index, long delta) = _values[index - Register.RAX];
-            key.Scale = instruction.MemoryIndexScale;
-            low += delta * key.Scale;
+            Value value = _values[index - Register.RAX];
+            operation.Key.Index = value.Version;
+            operation.Key.Scale = instruction.MemoryIndexScale;
+            operation.Low += value.Delta * operation.Key.Scale;
+            return value.Steps == 0;
         }
         return true;
     }
 
-    private void Add(int instruction, Key key, long low, int size, bool writes)
+    private void Add(int instruction, in Operation operation)
     {
         for (int i = 0; i < _ranges.Count; i++)
         {
             Range range = _ranges[i];
-            if (range.Key != key)
+            if (range.Key != operation.Key)
                 continue;
-            long from = Math.Min(range.Low, low), to = Math.Max(range.High, low + size);
+            long from = Math.Min(range.Low, operation.Low), to = Math.Max(range.High, operation.Low + operation.Size);
             if ((ulong)(to - from) > MostSpan)
                 continue;
             // A constant address says itself whether the range crosses a page.
-            if (key.Base == 0 && key.Index == 0 && key.Segment == default && (((ulong)from ^ (ulong)(to - 1)) & ~PageMask) != 0)
+            if (operation.Key is { Base: 0, Index: 0 } && operation.Key.Segment == default && (((ulong)from ^ (ulong)(to - 1)) & ~PageMask) != 0)
                 continue;
-            _ranges[i] = range with { Low = from, High = to, Writes = range.Writes | writes, Count = range.Count + 1 };
-            _accesses.Add((instruction, i, low));
+            int steps = Math.Max(range.Steps, operation.Steps);
+            if (steps != 0 && (!range.IsPlain || !operation.IsPlain || (range.Steps != 0 && operation.Steps != 0 && range.Step != operation.Step)))
+                continue;
+            _ranges[i] = range with
+            {
+                Low = from, High = to, Writes = range.Writes | operation.Writes, Count = range.Count + 1, IsPlain = range.IsPlain & operation.IsPlain,
+                Steps = steps, Step = operation.Steps != 0 ? operation.Step : range.Step,
+            };
+            _accesses.Add((instruction, i, operation.Low));
             return;
         }
-        _ranges.Add(new Range(key, low, low + size, writes, 1));
-        _accesses.Add((instruction, _ranges.Count - 1, low));
+        // A range begins before its steps: its check looks at what follows only.
+        if (operation.Steps != 0)
+            return;
+        _ranges.Add(new Range(operation.Key, operation.Low, operation.Low + operation.Size, operation.Writes, 1, operation.IsPlain, 0, 0));
+        _accesses.Add((instruction, _ranges.Count - 1, operation.Low));
     }
 
     /// <summary>What registers hold after an instruction.</summary>
@@ -135,10 +178,10 @@ internal sealed class AccessGroups
         switch (guest.Form)
         {
             case Form.Push or Form.PushConstant:
-                _values[4].Delta -= 8;
+                _values[4] = _values[4].Plus(-8);
                 return;
             case Form.Pop:
-                _values[4].Delta += 8;
+                _values[4] = _values[4].Plus(8);
                 Unknown(instruction.Op0Register);
                 return;
             case Form.String:
@@ -156,7 +199,7 @@ internal sealed class AccessGroups
                     return;
                 break;
         }
-        if (instruction.OpCount > 0 && instruction.Op0Kind == OpKind.Register && instruction.Op0Register.IsGPR64() && Known(instruction, out (int, long) value))
+        if (instruction.OpCount > 0 && instruction.Op0Kind == OpKind.Register && instruction.Op0Register.IsGPR64() && Known(instruction, out Value value))
         {
             _values[instruction.Op0Register - Register.RAX] = value;
             return;
@@ -166,24 +209,26 @@ internal sealed class AccessGroups
                 Unknown(used.Register);
     }
 
-    /// <summary>The value of a 64-bit register that an instruction makes of another's by adding a constant.</summary>
-    private bool Known(in Instruction instruction, out (int Version, long Delta) value)
+    /// <summary>The value of a 64-bit register that an instruction makes of another's by adding a constant or a register.</summary>
+    private bool Known(in Instruction instruction, out Value value)
     {
         value = _values[instruction.Op0Register - Register.RAX];
         bool constant = instruction.OpCount == 2 && instruction.Op1Kind is OpKind.Immediate8to64 or OpKind.Immediate32to64;
         switch (instruction.Mnemonic)
         {
             case Mnemonic.Inc:
-                value.Delta++;
+                value = value.Plus(1);
                 return true;
             case Mnemonic.Dec:
-                value.Delta--;
+                value = value.Plus(-1);
                 return true;
             case Mnemonic.Add when constant:
-                value.Delta += (long)instruction.GetImmediate(1);
+                value = value.Plus((long)instruction.GetImmediate(1));
                 return true;
+            case Mnemonic.Add when instruction.OpCount == 2 && instruction.Op1Kind == OpKind.Register && instruction.Op1Register.IsGPR64():
+                return Stepped(instruction.Op1Register, ref value);
             case Mnemonic.Sub when constant:
-                value.Delta -= (long)instruction.GetImmediate(1);
+                value = value.Plus(-(long)instruction.GetImmediate(1));
                 return true;
             case Mnemonic.Cmp or Mnemonic.Test:
                 return true;
@@ -192,14 +237,25 @@ internal sealed class AccessGroups
                 return true;
             case Mnemonic.Lea when instruction.MemoryIndex == Register.None && instruction.MemoryBase.IsGPR64():
                 value = _values[instruction.MemoryBase - Register.RAX];
-                value.Delta += (long)instruction.MemoryDisplacement64;
+                value = value.Plus((long)instruction.MemoryDisplacement64);
                 return true;
             default:
                 return false;
         }
     }
 
-    private void Unknown(Register register) => _values[register.GetFullRegister() - Register.RAX] = (++_version, 0);
+    /// <summary>Adds a register that nothing has written before; nothing may write it later, either.</summary>
+    private bool Stepped(Register register, ref Value value)
+    {
+        int step = register - Register.RAX;
+        if (_values[step].Version != step + 1 || _values[step].Delta != 0 || _values[step].Steps != 0 || HostRegisters.Home(step) < 0
+            || (value.Steps != 0 && value.Step != step) || value.Version == step + 1 || value.Steps == byte.MaxValue)
+            return false;
+        value = value with { Step = step, Steps = value.Steps + 1 };
+        return true;
+    }
+
+    private void Unknown(Register register) => _values[register.GetFullRegister() - Register.RAX] = new Value(++_version);
 
     /// <summary>Gives numbers to the groups that have more than one access.</summary>
     private void Number(Span<GuestInstruction> run)
@@ -208,7 +264,7 @@ internal sealed class AccessGroups
         for (int i = 0; i < _ranges.Count && number < Most; i++)
         {
             Range range = _ranges[i];
-            if (range.Count < 2)
+            if (range.Count < 2 || (range.Steps != 0 && _values[range.Step] != new Value(range.Step + 1)))
                 continue;
             number++;
             bool leads = true;
@@ -219,13 +275,31 @@ internal sealed class AccessGroups
                 run[instruction].Access = new GroupedAccess
                 {
                     Group = (byte)number, Leads = leads, Writes = range.Writes, Offset = (short)(low - range.Low), Span = (short)(range.High - range.Low),
+                    Steps = (byte)range.Steps, Step = (byte)HostRegisters.Home(range.Step),
                 };
                 leads = false;
             }
         }
     }
 
+    /// <summary>A register's value: one that is not known, a constant, and a register's first value a number of times.</summary>
+    private readonly record struct Value(int Version, long Delta = 0, int Step = 0, int Steps = 0)
+    {
+        public Value Plus(long constant) => this with { Delta = Delta + constant };
+    }
+
     private record struct Key(int Base, int Index, int Scale, (Register, int) Segment);
 
-    private readonly record struct Range(Key Key, long Low, long High, bool Writes, int Count);
+    private struct Operation
+    {
+        public Key Key;
+        public long Low;
+        public int Size, Step, Steps;
+
+        /// <summary>The address is a register that the host has, and a constant.</summary>
+        public bool IsPlain;
+        public bool Writes, Aligns;
+    }
+
+    private readonly record struct Range(Key Key, long Low, long High, bool Writes, int Count, bool IsPlain, int Step, int Steps);
 }

@@ -7,33 +7,38 @@ namespace Godwit.Engine.Translation;
 /// A block that branches to itself is written twice. The first copy is entered from elsewhere, runs one turn and notes the
 /// TLB entries that it finds; its branch leads to the second, which runs several turns at a time: they are charged
 /// together, their memory operands form groups over all of them, and checks go on with the entries noted as long as
-/// addresses stay in their pages. Nothing can change the TLB in between, since whatever does leaves host code, and the next
+/// addresses stay in their pages; where a group is not in one page, a copy of these turns checks each operand. Nothing can change the TLB in between, since whatever does leaves host code, and the next
 /// way in is the first copy.
 /// </summary>
 internal sealed unsafe partial class BlockTranslator
 {
-    /// <summary>Turns of a loop that are written one behind the other, at most.</summary>
-    private const int MostTurns = 8;
+    /// <summary>Turns of a loop that are written one behind the other, at most, and the bytes that they would take alone.</summary>
+    private const int MostTurns = 8, MostTurnBytes = 6144;
+
+    /// <summary>Bytes of all of a loop's turns, twice, but for what is written behind them.</summary>
+    private const int MostLoopBytes = 32768;
 
     private readonly List<int> _again = [];
+    private readonly List<Way> _loopApart = [];
     private readonly List<(int Displacement, int Instruction, FlagPlace Flags)> _left = [];
     private readonly LoopOperands _operands = new();
     private bool _isLoop, _inLoop;
+    private readonly Action<int> _goTo;
     private int _count, _end, _turns, _loopTop, _loopEnd;
     private FlagState _loopState;
 
-    private void FindLoop(Block* block, int from, int to)
+    private void FindLoop(Block* block, int from, int to, bool loops)
     {
         _again.Clear();
         _left.Clear();
         _inLoop = false;
         _count = _memory.Turn = _charged;
-        _isLoop = from == 0 && to == _count
+        _isLoop = loops && from == 0 && to == _count
             && _instructions[to - 1].Form is Form.ConditionalJump or Form.Jump && _ops[to - 1]->Immediate == block->Rip && IsStraight(to - 1);
-        if (!_isLoop)
-            return;
-        _operands.Find(_instructions.AsSpan(0, _count));
-        IsLoop = true;
+        if (from == 0)
+            IsLoop = _isLoop;
+        if (_isLoop)
+            _operands.Find(_instructions.AsSpan(0, _count));
     }
 
     /// <summary>Whether every check of memory is passed each time.</summary>
@@ -102,12 +107,15 @@ internal sealed unsafe partial class BlockTranslator
         return true;
     }
 
-    /// <summary>Writes the second copy; false: an instruction cannot be encoded.</summary>
-    private bool Loop(Block* block, int first)
+    /// <summary>Writes the second copy; false: it would be too long, or an instruction cannot be encoded.</summary>
+    private bool Loop(Block* block, int first, int body)
     {
         if (_again.Count == 0)
             return true;
-        for (_turns = MostTurns; _turns > 1 && _turns * _count > BlockDecoder.Longest; _turns /= 2)
+        int bytes = _code.Offset - body;
+        if (bytes > MostTurnBytes)
+            return false;
+        for (_turns = MostTurns; _turns > 1 && _turns * _count > LongestTrace || _turns * bytes > MostTurnBytes; _turns /= 2)
         {
         }
         int all = _turns * _count;
@@ -120,8 +128,12 @@ internal sealed unsafe partial class BlockTranslator
             _code.PatchDisplacement(jump, _loopTop);
         _memory.Start(grouped: true, SlotUse.Take);
         _flags.State = _loopState;
-        if (!Body(block, 0, all, apart: false))
+        if (!Body(block, 0, all, apart: null))
             return false;
+        _memory.WriteStrays(_goTo);
+        if (!BodyApart(block, _loopApart, all, SlotUse.Take))
+            return false;
+        _memory.WriteStrays(_goTo);
         foreach ((int displacement, int instruction, FlagPlace flags) in _left)
         {
             _code.Land(displacement);
@@ -130,8 +142,7 @@ internal sealed unsafe partial class BlockTranslator
             _edges.GiveBack(Uncharged(instruction));
             _code.Jump(_loopEnd);
         }
-        _memory.WriteStrays(instruction => _current = instruction);
-        _inLoop = false;
+        _inLoop = _isLoop = false;
         return true;
     }
 }

@@ -50,7 +50,8 @@ internal sealed unsafe partial class BlockTranslator
         _loops = new LoopCode(code, _flags, edges);
         _features = new FeatureGate(vcpu.Services);
         _exit = Exit;
-        _exitApart = displacement => _apart.Add(WayOut(displacement));
+        _goTo = instruction => _current = instruction;
+        _exitApart = displacement => (_inLoop ? _loopApart : _apart).Add(WayOut(displacement));
     }
 
     /// <summary>Bytes that a block's translation takes at most.</summary>
@@ -102,17 +103,18 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>Translates instructions that follow each other; false: one of them cannot be encoded.</summary>
-    private bool Run(Block* block, int from, int to)
+    private bool Run(Block* block, int from, int to, bool loops = true)
     {
         int start = _code.Offset;
         _exits.Clear();
         _apart.Clear();
+        _loopApart.Clear();
         _sides.Clear();
         _end = to;
         _charged = _blockEnds[to - 1];
         _edges.Start(HasBackwardBranch(to));
         _flags.Start();
-        FindLoop(block, from, to);
+        FindLoop(block, from, to, loops);
         _memory.Start(grouped: true, _isLoop ? SlotUse.Note : SlotUse.None);
         _groups.Find(_instructions.AsSpan(from, to - from));
         if (from == 0)
@@ -122,11 +124,11 @@ internal sealed unsafe partial class BlockTranslator
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
             _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, Uncharged(from), FlagCode.InRax)));
-        if (!Body(block, from, to, apart: false) || !Loop(block, entry) || !BodyApart(block, to))
+        if (!Body(block, from, to, apart: null) || !Loop(block, entry, body) || !BodyApart(block, _apart, to, SlotUse.None))
         {
             _code.Offset = start;
             _vectors.Drop();
-            return false;
+            return _again.Count != 0 && Run(block, from, to, loops: false);
         }
         _vectors.Finish();
         Sides();
@@ -141,45 +143,45 @@ internal sealed unsafe partial class BlockTranslator
     /// Writes a copy of a run for groups of memory operands that cannot be reached together: each is checked there. It
     /// begins with the first group's check, and is entered wherever a group's check has failed.
     /// </summary>
-    private bool BodyApart(Block* block, int to)
+    private bool BodyApart(Block* block, List<Way> ways, int to, SlotUse slots)
     {
-        if (_apart.Count == 0)
+        if (ways.Count == 0)
             return true;
-        _isLoop = false;
-        _memory.Start(grouped: false, SlotUse.None);
-        _apart.Sort(static (a, b) => a.Instruction.CompareTo(b.Instruction));
+        _memory.Start(grouped: false, slots);
+        ways.Sort(static (a, b) => a.Instruction.CompareTo(b.Instruction));
         _flags.State = FlagCode.InRax;
-        if (!Body(block, _apart[0].Instruction, to, apart: true))
+        if (!Body(block, ways[0].Instruction, to, ways))
             return false;
-        foreach (Way way in _apart)
+        foreach (Way way in ways)
         {
             int landing = _landings[way.Instruction];
-            if (way.Flags == FlagCode.InRax && way.Uncharged == Uncharged(way.Instruction))
+            if (way.Flags == FlagCode.InRax)
             {
                 _code.PatchDisplacement(way.Displacement, landing);
                 continue;
             }
             _code.Land(way.Displacement);
             _flags.Restore(way.Flags);
-            _edges.GiveBack(way.Uncharged - Uncharged(way.Instruction));
             _code.Jump(landing);
         }
         return true;
     }
 
     /// <summary>Emits instructions up to the end of a run, and the way on from there.</summary>
-    private bool Body(Block* block, int from, int to, bool apart)
+    private bool Body(Block* block, int from, int to, List<Way>? apart)
     {
         bool ended = false;
         for (int i = from, next = 0; i < to; i++)
         {
+            if (_inLoop && _code.Offset > _loopTop + MostLoopBytes)
+                return false;
             _current = _memory.Instruction = i;
-            if (apart && _apart[next].Instruction == i)
+            if (apart != null && apart[next].Instruction == i)
             {
                 _flags.Settle();
                 _flags.State = FlagCode.InRax;
                 _landings[i] = _code.Offset;
-                while (next < _apart.Count - 1 && _apart[next].Instruction == i)
+                while (next < apart.Count - 1 && apart[next].Instruction == i)
                     next++;
             }
             if (_flags.Registers != 0)
@@ -404,7 +406,7 @@ internal sealed unsafe partial class BlockTranslator
         Instruction instruction = guest.Instruction;
         if (guest.Memory != MemoryUse.None)
         {
-            MemoryCode.Replace(ref instruction, _memory.Reach(guest, _exit, _exitApart));
+            _memory.Replace(ref instruction, _memory.Reach(guest, _exit, _exitApart));
         }
         _flags.Prepare(guest.Flags, guest.Live);
         _flags.Need(guest.Reads);
@@ -500,10 +502,10 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Instructions of a loop's later turns and of a trace's later blocks, which have been charged.</summary>
     private int Uncharged(int instruction) => (_inLoop ? (_turns - 1 - instruction / _count) * _count : 0) + _charged - _blockEnds[instruction % _count];
 
-    private Way WayOut(int displacement) => new(displacement, _current % _count, Uncharged(_current), _flags.State);
+    private Way WayOut(int displacement) => new(displacement, _current, Uncharged(_current), _flags.State);
 
     /// <summary>A jump out of the code, to the instruction that is being emitted.</summary>
-    private void Exit(int displacement) => _exits.Add(WayOut(displacement));
+    private void Exit(int displacement) => _exits.Add(WayOut(displacement) with { Instruction = _current % _count });
 
     /// <summary>Writes where the jumps out lead, those of one instruction to one place.</summary>
     private void Exits()

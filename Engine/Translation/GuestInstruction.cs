@@ -120,6 +120,9 @@ internal struct GuestInstruction
     /// <summary>The memory operand's part in a group, if it has one.</summary>
     public GroupedAccess Access;
 
+    /// <summary>The memory operand is aligned if those before it are.</summary>
+    public bool IsAligned;
+
     /// <summary>The memory operand, in a loop, is not near where it was the turn before.</summary>
     public bool Wanders;
 

@@ -23,9 +23,10 @@ internal enum SlotUse
 /// </summary>
 internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
 {
-    /// <summary>Where a group's operands are known to be aligned: the offset of one, and to how many bytes.</summary>
-    private readonly (int Offset, int Size)[] _aligned = new (int, int)[AccessGroups.Most + 1];
     private bool _grouped;
+
+    /// <summary>The first scratch register holds what makes a host address of the guest's own.</summary>
+    private bool _added;
 
     /// <summary>The group whose address is in the first scratch register; 0: none.</summary>
     private int _held;
@@ -50,7 +51,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// <summary>The operand goes from page to page: a slot is of no use for it.</summary>
     private bool Wanders { get; set; }
 
-    private const int ReadTag = 0, WriteTag = 8, Host = 24;
+    private const int ReadTag = 0, WriteTag = 8, Addend = 16, Host = 24;
 
     /// <summary>The host register that holds a guest register: its home, or the scratch register after loading it.</summary>
     public int Load(int guest, int scratch)
@@ -139,7 +140,6 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         }
         _strays.Clear();
         _held = 0;
-        Array.Clear(_aligned);
     }
 
     /// <summary>The instruction that is being emitted, for <see cref="WriteStrays"/>.</summary>
@@ -180,6 +180,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         GroupedAccess access = _grouped ? guest.Access : default;
         bool pushes = guest.Form is Form.Push or Form.PushConstant, writes = pushes || guest.Memory == MemoryUse.Write;
         Wanders = guest.Wanders;
+        _added = access.Group != 0 && access.Steps != 0;
         if (access.Group != 0 && !access.Leads)
         {
             if (_held != access.Group)
@@ -213,7 +214,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
                 return 0;
             }
         }
-        Look(access.Span, access.Writes, apart);
+        Look(access.Span, access.Writes, apart, access);
         code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, SlotOf(access));
         _held = access.Group;
         if (_slots == SlotUse.Note)
@@ -222,13 +223,8 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     }
 
     /// <summary>Leaves where an operand that was reached is not aligned.</summary>
-    public void Align(in GuestInstruction guest, int displacement, int size, Action<int> miss)
+    public void Align(int displacement, int size, Action<int> miss)
     {
-        int group = _grouped ? guest.Access.Group : 0;
-        (int offset, int aligned) = _aligned[group];
-        if (group != 0 && aligned >= size && (displacement - offset) % size == 0)
-            return;
-        _aligned[group] = (displacement, size);
         flags.SaveLazily();
         int register = HostRegisters.First;
         if (displacement % size != 0)
@@ -241,9 +237,17 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         miss(code.JumpIf(HostEmitter.IfNotEqual));
     }
 
-    /// <summary>Makes an instruction's memory operand that at a displacement from the first scratch register.</summary>
-    public static void Replace(ref Instruction instruction, int displacement)
+    /// <summary>Makes an instruction's memory operand that which <see cref="Reach"/> has reached, at a displacement.</summary>
+    public void Replace(ref Instruction instruction, int displacement)
     {
+        if (_added)
+        {
+            instruction.MemoryBase = Register.RAX + HostRegisters.Home(HostRegisters.Number(instruction.MemoryBase));
+            instruction.MemoryIndex = Register.R10;
+            instruction.MemoryIndexScale = 1;
+            instruction.SegmentPrefix = Register.None;
+            return;
+        }
         instruction.MemoryBase = Register.R10;
         instruction.MemoryIndex = Register.None;
         instruction.MemoryIndexScale = 1;
@@ -298,7 +302,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// Takes the entry's tag from the address: what is left is the offset in the page, or more than a page where the tag is
     /// another's. Invalid tags belong to other entries' pages. An access that crosses the page's end does not hit.
     /// </summary>
-    private void Look(int size, bool write, Action<int> miss)
+    private void Look(int size, bool write, Action<int> miss, in GroupedAccess access = default)
     {
         int tag = write ? WriteTag : ReadTag;
         int slot = None;
@@ -320,7 +324,27 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
             if (slot >= 0)
                 code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, slot);
         }
-        code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Host);
+        if (access.Steps != 0)
+            Step(access, miss);
+        else
+            code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Host);
+    }
+
+    /// <summary>
+    /// The first of a group's ranges lies in a page, at the offset in the first scratch register: so must the last. Leaves
+    /// what is to be added to addresses.
+    /// </summary>
+    private void Step(in GroupedAccess access, Action<int> apart)
+    {
+        code.Compare(access.Step, (int)PageNumber.Size);
+        apart(code.JumpIf(HostEmitter.IfAbove));
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, SlotOf(access));
+        code.Add(Iced.Intel.Instruction.Create(Code.Imul_r64_rm64_imm8, Register.R11, Register.RAX + access.Step, access.Steps));
+        code.Pair(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second);
+        code.Compare(HostRegisters.First, (int)PageNumber.Size - access.Span);
+        apart(code.JumpIf(HostEmitter.IfAbove));
+        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, SlotOf(access));
+        code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, Addend);
     }
 
     private void Find(int size, int tag, Action<int> miss)

@@ -9,7 +9,7 @@ namespace Godwit.Engine.Translation;
 internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode flags)
 {
     /// <summary>Bytes from which on operands may have to be aligned.</summary>
-    private const int Aligned = 16;
+    public const int Aligned = 16;
 
     /// <summary>Emits the instruction; false: it cannot be encoded.</summary>
     public bool Emit(ref GuestInstruction guest, Action<int> exit, Action<int> apart)
@@ -60,8 +60,8 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
     {
         int displacement = memory.Reach(guest, exit, apart);
         int size = instruction.MemorySize.GetSize();
-        if (size >= Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0)
-            memory.Align(guest, displacement, size, exit);
-        MemoryCode.Replace(ref instruction, displacement);
+        if (!guest.IsAligned && size >= Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0)
+            memory.Align(displacement, size, exit);
+        memory.Replace(ref instruction, displacement);
     }
 }

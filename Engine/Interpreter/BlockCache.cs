@@ -10,7 +10,7 @@ namespace Godwit.Engine.Interpreter;
 /// </summary>
 internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 {
-    private const int Buckets = 1 << 15;
+    private const int Buckets = 1 << 17;
     private const int PieceShift = 6;
 
     /// <summary>Stores to a page with code, none of which hits the code, after which the page counts as data again.</summary>
@@ -200,7 +200,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 
     private static nuint BytesOf(int ops) => (nuint)(sizeof(Block) + ops * sizeof(Op));
 
-    private static int Hash(ulong physical) => (int)((physical ^ (physical >> 15)) & (Buckets - 1));
+    private static int Hash(ulong physical) => (int)((physical ^ (physical >> 17)) & (Buckets - 1));
 
     /// <summary>The 64-byte pieces of a page that a range touches, cut at the page's end.</summary>
     private static ulong Pieces(ulong physical, int length)

@@ -11,13 +11,16 @@ namespace Godwit.Engine.Interpreter;
 /// </summary>
 internal static class InstructionTable
 {
-    private static readonly Row[]?[] _rows = Build();
+    private static readonly Row[]?[] _rows = Build(Families());
 
     /// <summary>The handler for an instruction, or none (#UD). <paramref name="endsBlock"/>: it may change what its followers' decoding depends on.</summary>
     public static Handler Select(in Instruction instruction, ref Op op, out bool endsBlock)
     {
         endsBlock = false;
-        if (_rows[(int)instruction.Mnemonic] is not { } rows)
+        Row[]? rows = _rows[(int)instruction.Mnemonic];
+        if (rows == null && instruction.Encoding == EncodingKind.VEX)
+            rows = VexTable.Rows[(int)instruction.Mnemonic];
+        if (rows == null)
             return default;
         foreach (Row row in rows)
         {
@@ -31,7 +34,11 @@ internal static class InstructionTable
     }
 
     /// <summary>Every row, for tests that go through all of them.</summary>
-    public static IEnumerable<Row> All => Families().SelectMany(family => family);
+    public static IEnumerable<Row> All => Families().SelectMany(family => family).Concat(VexFamilies.All);
+
+    /// <summary>Makes now what is otherwise made when a guest first needs it.</summary>
+    /// <returns>Mnemonics that have rows.</returns>
+    public static int Complete() => _rows.Count(rows => rows != null) + VexTable.Rows.Count(rows => rows != null);
 
     private static IEnumerable<Row[]> Families() =>
     [
@@ -52,12 +59,18 @@ internal static class InstructionTable
         SystemRows.Rows,
     ];
 
-    private static Row[]?[] Build()
+    private static Row[]?[] Build(IEnumerable<Row[]> families)
     {
-        int count = Enum.GetValues<Mnemonic>().Length;
-        Row[]?[] rows = new Row[]?[count];
-        foreach (Row row in All)
-            rows[(int)row.Mnemonic] = [.. rows[(int)row.Mnemonic] ?? [], row];
+        Row[]?[] rows = new Row[]?[Enum.GetValues<Mnemonic>().Length];
+        foreach (Row[] family in families)
+            foreach (Row row in family)
+                rows[(int)row.Mnemonic] = [.. rows[(int)row.Mnemonic] ?? [], row];
         return rows;
+    }
+
+    /// <summary>Apart from the others, since making it takes tens of milliseconds of compiling, and most guests boot without.</summary>
+    private static class VexTable
+    {
+        public static readonly Row[]?[] Rows = Build([VexFamilies.All]);
     }
 }

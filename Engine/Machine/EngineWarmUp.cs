@@ -1,3 +1,5 @@
+using Godwit.Engine.Interpreter;
+
 namespace Godwit.Engine.Machine;
 
 /// <summary>
@@ -12,6 +14,7 @@ public static class EngineWarmUp
 
     public static async Task RunAsync(CancellationToken cancellation)
     {
+        InstructionTable.Complete();
         MachineSpec spec = MachineSpecs.Create(MemoryBytes, 1, ClockMode.InstructionCount, null, default, null, Guest);
         VirtualMachine machine = new(spec, "warm-up");
         await using (machine.ConfigureAwait(false))

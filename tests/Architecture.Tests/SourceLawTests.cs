@@ -38,6 +38,13 @@ public sealed partial class SourceLawTests
         AssertNone(TimedWaits.Keys.Except(waiting), "listed in TimedWaits, and no longer needed");
     }
 
+    /// <summary>What is generic over the runtime's integers is compiled when it is first met, not before: ReadyToRun.targets, docs/performance.md.</summary>
+    [Fact]
+    public void IntegerFamiliesAreGenericOverTheEnginesOwnWords()
+    {
+        AssertNone(Matching(RuntimeInteger()).Where(f => f.StartsWith("Engine/Interpreter/Integer/", StringComparison.Ordinal)), "generic over the runtime's integers instead of IWord");
+    }
+
     [Fact]
     public void NamespacesMatchFolders()
     {
@@ -111,6 +118,9 @@ public sealed partial class SourceLawTests
         string folder = Path.GetRelativePath(Path.GetDirectoryName(project)!, Path.GetDirectoryName(file)!);
         return folder == "." ? root : $"{root}.{folder.Replace('\\', '/').Replace('/', '.')}";
     }
+
+    [GeneratedRegex(@"\bI(BinaryInteger|Number|UnsignedNumber)<|\bFor<(byte|ushort|uint|ulong)\b")]
+    private static partial Regex RuntimeInteger();
 
     [GeneratedRegex(@"\bunsafe\b")]
     private static partial Regex UnsafeKeyword();

@@ -3,7 +3,7 @@ using Godwit.Engine.Interpreter.X87;
 
 namespace Godwit.Engine.Interpreter.Sse;
 
-/// <summary>The MMX, SSE, AVX and x87 families, united for the instruction table.</summary>
+/// <summary>The MMX, SSE and x87 families, united for the instruction table.</summary>
 internal static class VectorFamilies
 {
     public static readonly Row[] All =
@@ -25,6 +25,18 @@ internal static class VectorFamilies
         .. CarrylessMultiply.Rows,
         .. AesRounds.Rows,
         .. ShaRounds.Rows,
+        .. StateImage.Rows,
+        .. ExtendedState.Rows,
+        .. Hints.Rows,
+        .. X87Families.All,
+    ];
+}
+
+/// <summary>The families of VEX-encoded vector instructions.</summary>
+internal static class VexFamilies
+{
+    public static readonly Row[] All =
+    [
         .. VexInteger.Rows,
         .. VexFloat.Rows,
         .. VexConversions.Rows,
@@ -33,9 +45,5 @@ internal static class VectorFamilies
         .. VexPermutes.Rows,
         .. VexMasked.Rows,
         .. FusedMultiplyAdd.Rows,
-        .. StateImage.Rows,
-        .. ExtendedState.Rows,
-        .. Hints.Rows,
-        .. X87Families.All,
     ];
 }

@@ -1,5 +1,6 @@
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Interpreter;
+using Godwit.Engine.Interpreter.Sse;
 using Godwit.Engine.Machine;
 using Iced.Intel;
 using Xunit;
@@ -86,5 +87,16 @@ public sealed class InstructionTableTests
             .Where(code => code.ToOpCode() is { IsInstruction: true, DecoderOption: DecoderOptions.None } && rows.Contains(code.Mnemonic()) && features.Allows(code))
             .Where(code => !code.CpuidFeatures().All(feature => Of(level).Contains(feature) || _everywhere.Contains(feature))));
         Assert.True(list.Length == 0, list);
+    }
+
+    [Fact]
+    public void RowsThatAreMadeWhenNeededAreAllOfVexEncodedInstructions()
+    {
+        HashSet<Mnemonic> apart = [.. VexFamilies.All.Select(row => row.Mnemonic)];
+        HashSet<Mnemonic> encoded = [.. Enum.GetValues<Code>().Where(code => code.Encoding() == EncodingKind.VEX).Select(code => code.Mnemonic())];
+        Assert.Empty(apart.Except(encoded));
+        // The other table hides this one where both have a mnemonic.
+        Assert.Empty(apart.Intersect(InstructionTable.All.Except(VexFamilies.All).Select(row => row.Mnemonic)));
+        Assert.Equal(InstructionTable.All.Select(row => row.Mnemonic).Distinct().Count(), InstructionTable.Complete());
     }
 }

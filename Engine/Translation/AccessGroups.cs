@@ -91,13 +91,13 @@ internal sealed class AccessGroups
         operation.Writes = guest.Memory == MemoryUse.Write;
         switch (guest.Form)
         {
-            case Form.Push or Form.PushConstant or Form.Pop:
-                if (instruction.Code is not (Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pop_r64) || _values[4].Steps != 0)
+            case Form.Push or Form.PushConstant or Form.Pop or Form.Call or Form.Return:
+                if (instruction.Code is not (Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Pop_r64 or Code.Call_rel32_64 or Code.Retnq or Code.Retnq_imm16) || _values[4].Steps != 0)
                     return false;
                 operation.Key.Base = _values[4].Version;
-                operation.Low = _values[4].Delta - (guest.Form == Form.Pop ? 0 : 8);
+                operation.Low = _values[4].Delta - (guest.Form is Form.Pop or Form.Return ? 0 : 8);
                 operation.Size = 8;
-                operation.Writes = guest.Form != Form.Pop;
+                operation.Writes = guest.Form is not (Form.Pop or Form.Return);
                 return true;
             case Form.Copied or Form.Vector when guest.Memory != MemoryUse.None:
                 break;
@@ -177,8 +177,11 @@ internal sealed class AccessGroups
         ref readonly Instruction instruction = ref guest.Instruction;
         switch (guest.Form)
         {
-            case Form.Push or Form.PushConstant:
+            case Form.Push or Form.PushConstant or Form.Call:
                 _values[4] = _values[4].Plus(-8);
+                return;
+            case Form.Return:
+                _values[4] = _values[4].Plus(8 + (instruction.OpCount != 0 ? (long)instruction.GetImmediate(0) : 0));
                 return;
             case Form.Pop:
                 _values[4] = _values[4].Plus(8);

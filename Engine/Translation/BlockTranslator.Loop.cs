@@ -48,7 +48,7 @@ internal sealed unsafe partial class BlockTranslator
         {
             ref GuestInstruction guest = ref _instructions[i];
             bool plain = guest.Form is Form.Nothing or Form.Address or Form.Copied or Form.Vector or Form.Push or Form.PushConstant or Form.Pop
-                or Form.Jump or Form.ConditionalJump or Form.Call;
+                or Form.Jump or Form.ConditionalJump or Form.Call or Form.Return;
             if (!plain && (guest.Form is not (Form.Division or Form.Rotate or Form.Bits or Form.HighByte) || guest.Memory != MemoryUse.None))
                 return false;
         }

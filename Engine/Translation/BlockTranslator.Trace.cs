@@ -16,6 +16,9 @@ internal sealed unsafe partial class BlockTranslator
 
     private readonly List<nint> _members = [];
     private readonly List<Side> _sides = [];
+
+    /// <summary>Where the calls of the trace return to.</summary>
+    private readonly Stack<ulong> _returns = [];
     private readonly Op*[] _starts = new Op*[LongestTrace + 1], _ops = new Op*[LongestTrace];
 
     /// <summary>Instructions up to the end of the block that an instruction belongs to.</summary>
@@ -73,6 +76,7 @@ internal sealed unsafe partial class BlockTranslator
     private int Extend(Block* head)
     {
         int end = (int)head->Instructions;
+        _returns.Clear();
         while (true)
         {
             Block* next = Next(head, end - 1, out bool takes);
@@ -85,6 +89,10 @@ internal sealed unsafe partial class BlockTranslator
                 break;
             (_goesOn[end - 1], _takes[end - 1]) = (true, takes);
             _members.Add((nint)next);
+            if (_instructions[end - 1].Form == Form.Call)
+                _returns.Push(_ops[end - 1]->NextRip);
+            else if (_instructions[end - 1].Form == Form.Return)
+                _returns.Pop();
             if (to < _blockEnds[end])
                 return to;
             end = to;
@@ -108,7 +116,9 @@ internal sealed unsafe partial class BlockTranslator
                 Block* there = Hot(head, op->Immediate, out uint taken), here = Hot(head, op->NextRip, out uint passed);
                 takes = there != null && (here == null || taken > passed + passed / 4 || (there == head && passed < taken));
                 return takes ? there : here;
-            case Form.Loop or Form.IndirectJump or Form.IndirectCall or Form.Return:
+            case Form.Return:
+                return _returns.TryPeek(out ulong caller) ? Hot(head, caller, out _) : null;
+            case Form.Loop or Form.IndirectJump or Form.IndirectCall:
                 return null;
             default:
                 return Hot(head, op[1].Rip, out _);
@@ -157,7 +167,10 @@ internal sealed unsafe partial class BlockTranslator
         switch (guest.Form)
         {
             case Form.Call:
-                PushReturn(guest, op);
+                PushReturn(op, _memory.Reach(guest, _exit, _exitApart));
+                break;
+            case Form.Return:
+                StayOnReturn(guest, op, _ops[at + 1]->Rip);
                 break;
             case Form.ConditionalJump:
                 byte condition = Condition(guest);
@@ -165,6 +178,22 @@ internal sealed unsafe partial class BlockTranslator
                 _sides.Add(new Side(jump, Uncharged(_current), _flags.Place, _takes[at] ? op->NextRip : op->Immediate, op->Rip));
                 break;
         }
+    }
+
+    /// <summary>A return to the caller that is in the trace, too; what returns elsewhere is the interpreter's.</summary>
+    private void StayOnReturn(in GuestInstruction guest, Op* op, ulong caller)
+    {
+        int place = _memory.Reach(guest, _exit, _exitApart);
+        _flags.SaveLazily();
+        if (_memory.Narrow || (long)caller == (int)caller)
+            _code.CompareMemory(HostRegisters.First, place, (int)caller, wide: !_memory.Narrow);
+        else
+        {
+            _code.Constant(HostRegisters.Second, caller);
+            _code.Memory(HostEmitter.CmpOp, HostRegisters.Second, HostRegisters.First, place);
+        }
+        Exit(_code.JumpIf(HostEmitter.IfNotEqual));
+        _memory.MoveStack(_memory.Slot + (int)op->Immediate);
     }
 
     /// <summary>Writes where branches away from the trace lead.</summary>

@@ -322,7 +322,7 @@ internal sealed unsafe partial class BlockTranslator
                 _loops.Emit(instruction, op->Immediate, op->NextRip);
                 break;
             case Form.Call:
-                PushReturn(guest, op);
+                PushReturn(op, _memory.Reach(guest, _exit, _exitApart));
                 _edges.Follow(op->Immediate, op->Rip);
                 break;
             case Form.IndirectJump:
@@ -334,12 +334,13 @@ internal sealed unsafe partial class BlockTranslator
                 Target(ref instruction);
                 _edges.FindIndirect(_exit);
                 _edges.Remember();
-                PushReturn(guest, op);
+                _memory.CheckStack(-slot, write: true, _exit);
+                PushReturn(op, 0);
                 _edges.GoRemembered();
                 break;
             case Form.Return:
-                _memory.CheckStack(0, write: false, _exit);
-                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, 0, wide);
+                _code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.First, _memory.Reach(guest, _exit, _exitApart), wide);
+                _memory.Forget();
                 _edges.FindIndirect(_exit);
                 _memory.MoveStack(slot + (int)op->Immediate);
                 _edges.GoIndirect();
@@ -348,16 +349,16 @@ internal sealed unsafe partial class BlockTranslator
         return true;
     }
 
-    private void PushReturn(in GuestInstruction guest, Op* op)
+    /// <summary>Pushes a call's return address, to a place that lies at a displacement from the first scratch register.</summary>
+    private void PushReturn(Op* op, int place)
     {
-        _memory.CheckStack(-_memory.Slot, write: true, _exit);
         long next = (long)op->NextRip;
         if (_memory.Narrow || next == (int)next)
-            _code.StoreConstant((int)next, HostRegisters.First, 0, wide: !_memory.Narrow);
+            _code.StoreConstant((int)next, HostRegisters.First, place, wide: !_memory.Narrow);
         else
         {
             _code.Constant(HostRegisters.Second, op->NextRip);
-            _code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, 0);
+            _code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, place);
         }
         _memory.MoveStack(-_memory.Slot);
     }

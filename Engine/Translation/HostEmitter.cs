@@ -147,6 +147,15 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         Int32(value);
     }
 
+    /// <summary>CMP of 64 or 32 bits of memory with a constant, sign-extended.</summary>
+    public void CompareMemory(int @base, int displacement, int value, bool wide)
+    {
+        Rex(wide, 0, None, @base);
+        *_at++ = 0x81;
+        Address(7, @base, None, 0, displacement);
+        Int32(value);
+    }
+
     /// <summary>AND with a constant, of 64 bits (sign-extended) or 32.</summary>
     public void And(int register, int value, bool wide)
     {

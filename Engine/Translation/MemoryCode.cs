@@ -178,7 +178,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     public int Reach(in GuestInstruction guest, Action<int> miss, Action<int> apart)
     {
         GroupedAccess access = _grouped ? guest.Access : default;
-        bool pushes = guest.Form is Form.Push or Form.PushConstant, writes = pushes || guest.Memory == MemoryUse.Write;
+        bool pushes = guest.Form is Form.Push or Form.PushConstant or Form.Call, writes = pushes || guest.Memory == MemoryUse.Write;
         Wanders = guest.Wanders;
         _added = access.Group != 0 && access.Steps != 0;
         if (access.Group != 0 && !access.Leads)
@@ -194,7 +194,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
             flags.Normalize();
         else
             flags.SaveLazily();
-        if (pushes || guest.Form == Form.Pop)
+        if (pushes || guest.Form is Form.Pop or Form.Return)
         {
             Stack(HostRegisters.Stack, (pushes ? -Slot : 0) - access.Offset);
             if (access.Group == 0)

@@ -60,19 +60,30 @@ internal sealed class DrillProcess : IAsyncDisposable
     public int GuestMemories()
     {
         int count = 0;
-        foreach (string link in Directory.EnumerateFiles($"/proc/{Id}/fd"))
+        try
+        {
+            foreach (string link in Directory.EnumerateFiles($"/proc/{Id}/fd"))
+                count += IsGuestMemory(link) ? 1 : 0;
+        }
+        catch (IOException)
+        {
+            // It has ended, and its memory with it.
+            return 0;
+        }
+        return count;
+
+        static bool IsGuestMemory(string link)
         {
             try
             {
-                if (new FileInfo(link).LinkTarget?.Contains("memfd:godwit-ram", StringComparison.Ordinal) == true)
-                    count++;
+                return new FileInfo(link).LinkTarget?.Contains("memfd:godwit-ram", StringComparison.Ordinal) == true;
             }
             catch (IOException)
             {
                 // Closed meanwhile.
+                return false;
             }
         }
-        return count;
     }
 
     /// <summary>Sends a signal by its name without SIG (TERM, KILL, STOP, CONT); .NET has no call for it, kill(1) is on every Linux.</summary>

@@ -1,7 +1,7 @@
 using Xunit;
 
 // Collections that start processes spend most of their time waiting for them.
-[assembly: CollectionBehavior(MaxParallelThreads = 4)]
+[assembly: CollectionBehavior(MaxParallelThreads = 3)]
 
 namespace Godwit.Cluster.Tests.Processes;
 

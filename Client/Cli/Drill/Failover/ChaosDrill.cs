@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
-using Godwit.Engine.Machine;
+using Godwit.Cli.Run;
 using Godwit.Grains.Interfaces;
 
 namespace Godwit.Cli.Drill.Failover;
@@ -19,6 +19,7 @@ internal static class ChaosDrill
         Option<int> guests = new("--guests") { Description = "How many guests", DefaultValueFactory = _ => 4 };
         Option<string> memory = new("--memory") { Description = "RAM of each guest", DefaultValueFactory = _ => "16M" };
         Option<double> lease = new("--lease") { Description = "Seconds of the silos' lease, which also bounds their failure detection", DefaultValueFactory = _ => 2 };
+        Option<string> cpu = CpuOption.Create();
         DrillOptions options = new("chaos", DoubleRun, LostVm, LeftFile);
         Command command = new("chaos", """
             Start three silos and guests with checkpoints every second; then, step by step and drawn by lot, kill silos, freeze
@@ -30,7 +31,7 @@ internal static class ChaosDrill
               godwit drill chaos --minutes 10 --backend mixed
               godwit drill chaos --steps 3 --inject lost-vm
             """)
-        { steps, minutes, guests, memory, lease };
+        { steps, minutes, guests, memory, cpu, lease };
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -44,7 +45,7 @@ internal static class ChaosDrill
                 > 0 and <= 10_000 and { } given => TimeSpan.FromMinutes(given),
                 var given => throw new UsageException($"--minutes {given}: write a number above 0, up to 10000"),
             };
-            DrillGuests made = new(new DrillLoad(bytes, CpuLevel.V1, 2, 100));
+            DrillGuests made = new(new DrillLoad(bytes, CpuOption.Parse(parsed.GetValue(cpu)!), 2, 100));
             int count = DrillOptions.Between("--guests", parsed.GetValue(guests), 1, 100);
             int most = time is null ? DrillOptions.Between("--steps", parsed.GetValue(steps) ?? 20, 1, 1_000_000) : int.MaxValue;
             double seconds = parsed.GetValue(lease) is >= 1 and <= 60 and var s ? s : throw new UsageException("--lease takes 1 to 60 seconds");

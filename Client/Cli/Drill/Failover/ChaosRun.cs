@@ -17,6 +17,7 @@ internal sealed class ChaosRun(DrillSession session, DrillCluster cluster) : IAs
     private readonly List<ChaosSilo> _silos = [];
     private readonly List<TrackedGuest> _guests = [];
     private readonly List<double> _recoveries = [];
+    private int _failedStarts;
 
     public async Task StartAsync(DrillGuests guests, int count, CancellationToken cancellation)
     {
@@ -83,6 +84,7 @@ internal sealed class ChaosRun(DrillSession session, DrillCluster cluster) : IAs
             session.Figure("from kill to running, median, s", _recoveries.Order().ElementAt(_recoveries.Count / 2));
             session.Figure("from kill to running, longest, s", _recoveries.Max());
         }
+        session.Figure("silos that had to be started twice", _failedStarts);
         if (!held)
             return;
         foreach (TrackedGuest guest in _guests)
@@ -140,14 +142,27 @@ internal sealed class ChaosRun(DrillSession session, DrillCluster cluster) : IAs
         silo.Silo = null;
     }
 
-    /// <summary>Silos that were killed, or ended since they found themselves declared dead, are started anew under their names.</summary>
+    /// <summary>
+    /// Silos that were killed, or ended since they found themselves declared dead, are started anew under their names. One that does
+    /// not come up is told of and started again at the next look, as a supervisor would.
+    /// </summary>
     private async Task ReplaceAsync(CancellationToken cancellation)
     {
         foreach (ChaosSilo silo in _silos.Where(s => s.Silo is null or { Process.HasExited: true }))
         {
-            if (silo.Silo is { } ended)
+            DrillSilo? ended = silo.Silo;
+            silo.Silo = null;
+            if (ended is not null)
                 await cluster.KillSiloAsync(ended).ConfigureAwait(false);
-            silo.Silo = await cluster.AddSiloBehindAsync(silo.Name, silo.Link.Address, cancellation).ConfigureAwait(false);
+            try
+            {
+                silo.Silo = await cluster.AddSiloBehindAsync(silo.Name, silo.Link.Address, cancellation).ConfigureAwait(false);
+            }
+            catch (DrillException failed)
+            {
+                _failedStarts++;
+                session.Output.Say($"silo {silo.Name} did not start: {failed.Message}");
+            }
         }
     }
 
@@ -219,6 +234,11 @@ internal sealed class ChaosRun(DrillSession session, DrillCluster cluster) : IAs
         await Watch.UntilAsync(async () =>
         {
             await ReplaceAsync(cancellation).ConfigureAwait(false);
+            if (_silos.Find(silo => silo.Silo is null) is { } missing)
+            {
+                left = $"silo {missing.Name} does not start";
+                return false;
+            }
             int memories = _silos.Sum(silo => silo.Silo!.Process.GuestMemories());
             left = memories > _guests.Count ? $"{memories} guest memories for {_guests.Count} guests" : null;
             for (int i = 0; left is null && i < _guests.Count; i++)

@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Diagnostics;
 using Godwit.Cli.Guest;
+using Godwit.Cli.Run;
 using Godwit.Client;
-using Godwit.Engine.Machine;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Vms;
 
@@ -27,6 +27,7 @@ internal sealed class FailoverDrill(DrillSession session, GuestPlan plan, LinuxG
         Option<int> rate = new("--rate") { Description = "Pages that it rewrites a second", DefaultValueFactory = _ => 2000 };
         Option<int> kills = new("--kills") { Description = "How often the silo under the guest is killed", DefaultValueFactory = _ => 3 };
         Option<double> every = new("--checkpoint-every") { Description = "Seconds from one checkpoint to the next", DefaultValueFactory = _ => 5 };
+        Option<string> cpu = CpuOption.Create();
         DrillOptions options = new("failover", NoCheckpoints);
         Command command = new("failover", """
             Start three silos with the default lease and a guest with checkpoints, and kill (kill -9) the silo under it. Checks
@@ -37,14 +38,14 @@ internal sealed class FailoverDrill(DrillSession session, GuestPlan plan, LinuxG
               godwit drill failover --guest linux --kills 5
               godwit drill failover --inject no-checkpoints
             """)
-        { guest, memory, workingSet, rate, kills, every };
+        { guest, memory, cpu, workingSet, rate, kills, every };
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
             if (!MemorySize.TryParse(parsed.GetValue(memory)!, out long bytes))
                 throw new UsageException($"--memory {parsed.GetValue(memory)}: write a size such as 256M");
             bool linux = DrillOptions.OneOf("--guest", parsed.GetValue(guest)!, ["linux", "builtin"]) == "linux";
-            DrillGuests guests = new(new DrillLoad(bytes, CpuLevel.V1, DrillOptions.Between("--working-set", parsed.GetValue(workingSet), 1, 1024), DrillOptions.Between("--rate", parsed.GetValue(rate), 1, 1_000_000)));
+            DrillGuests guests = new(new DrillLoad(bytes, CpuOption.Parse(parsed.GetValue(cpu)!), DrillOptions.Between("--working-set", parsed.GetValue(workingSet), 1, 1024), DrillOptions.Between("--rate", parsed.GetValue(rate), 1, 1_000_000)));
             DrillSession session = options.Read(parsed);
             int count = DrillOptions.Between("--kills", parsed.GetValue(kills), 1, 1000);
             double seconds = parsed.GetValue(every) is >= 1 and <= 3600 and var given ? given : throw new UsageException("--checkpoint-every takes 1 to 3600 seconds");

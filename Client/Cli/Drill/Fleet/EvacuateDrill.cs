@@ -22,6 +22,7 @@ internal static class EvacuateDrill
             Examples:
               godwit drill evacuate
               godwit drill evacuate --guests 50 --per-silo 4
+              godwit drill evacuate --guest linux --cpu x86-64-v3
               godwit drill evacuate --inject stuck-guest
             """)
         { perSilo };
@@ -29,24 +30,23 @@ internal static class EvacuateDrill
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) => await RunAsync(
             options.Read(parsed),
-            fleet.Count(parsed),
-            fleet.Guests(parsed),
+            await fleet.ReadAsync(parsed).ConfigureAwait(false),
             new DrainRequest { PerSilo = DrillOptions.Between("--per-silo", parsed.GetValue(perSilo), 1, DrainRequest.MaxMoves), PerCluster = DrainRequest.MaxMoves },
             cancellation).ConfigureAwait(false));
         return command;
     }
 
-    private static async Task<int> RunAsync(DrillSession session, int count, DrillGuests guests, DrainRequest request, CancellationToken cancellation)
+    private static async Task<int> RunAsync(DrillSession session, FleetPlan plan, DrainRequest request, CancellationToken cancellation)
     {
         session.PrepareReport();
         DrillCluster cluster = await session.StartClusterAsync(3, cancellation).ConfigureAwait(false);
         await using (cluster.ConfigureAwait(false))
         {
-            GuestFleet fleet = new(session, cluster, guests);
+            GuestFleet fleet = new(session, cluster, plan);
             await using (fleet.ConfigureAwait(false))
             {
                 DrillSilo leaving = cluster.Silos[0];
-                await fleet.StartAsync(count, leaving.Name, cancellation).ConfigureAwait(false);
+                await fleet.StartAsync(leaving.Name, cancellation).ConfigureAwait(false);
                 if (session.Inject == StuckGuest)
                     await fleet.Guests[0].Vm.PauseAsync(cancellation).ConfigureAwait(false);
                 if (session.Inject == ConsoleGap)

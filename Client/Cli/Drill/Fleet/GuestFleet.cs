@@ -3,7 +3,7 @@ using Godwit.Grains.Interfaces.Vms;
 namespace Godwit.Cli.Drill.Fleet;
 
 /// <summary>Many small guests that work while something is done to the silos under them; checked like any guest, and told of together.</summary>
-internal sealed class GuestFleet(DrillSession session, DrillCluster cluster, DrillGuests guests) : IAsyncDisposable
+internal sealed class GuestFleet(DrillSession session, DrillCluster cluster, FleetPlan plan) : IAsyncDisposable
 {
     private const int StartedAtOnce = 4;
     private const int Ticks = 3;
@@ -14,13 +14,16 @@ internal sealed class GuestFleet(DrillSession session, DrillCluster cluster, Dri
     public IReadOnlyList<WatchedGuest> Guests => _guests;
 
     /// <summary>Starts guests, on a silo or where the cluster puts them, and waits until all of them work.</summary>
-    public async Task StartAsync(int count, string? silo, CancellationToken cancellation)
+    public async Task StartAsync(string? silo, CancellationToken cancellation)
     {
-        session.Output.Say($"starting {count} guests{(silo is null ? "" : $" on silo {silo}")}");
-        foreach (int[] batch in Enumerable.Range(1, count).Chunk(StartedAtOnce))
-            _guests.AddRange(await Task.WhenAll(batch.Select(number => WatchedGuest.StartAsync(cluster, guests.FleetGuest(number), silo, cancellation))).ConfigureAwait(false));
+        session.Output.Say($"starting {plan.Count} guests{(silo is null ? "" : $" on silo {silo}")}");
+        foreach (int[] batch in Enumerable.Range(1, plan.Count).Chunk(StartedAtOnce))
+            _guests.AddRange(await Task.WhenAll(batch.Select(number => StartAsync(number, silo, cancellation))).ConfigureAwait(false));
         await CheckGoingAsync("workload came up", cancellation).ConfigureAwait(false);
     }
+
+    private async Task<WatchedGuest> StartAsync(int number, string? silo, CancellationToken cancellation) =>
+        await WatchedGuest.StartAsync(cluster, await plan.GuestAsync(cluster.Client, number, cancellation).ConfigureAwait(false), silo, cancellation).ConfigureAwait(false);
 
     /// <summary>Waits until each guest has said something more, and checks that it has.</summary>
     public async Task CheckGoingAsync(string what, CancellationToken cancellation)

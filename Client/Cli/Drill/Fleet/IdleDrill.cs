@@ -1,14 +1,16 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using Godwit.Cli.Run;
 using Godwit.Client;
+using Godwit.Engine.Machine;
 using Godwit.Grains.Interfaces;
 using Godwit.Grains.Interfaces.Vms;
 
 namespace Godwit.Cli.Drill.Fleet;
 
 /// <summary><c>godwit drill idle</c>: what guests cost that do nothing, beside the RAM that they have touched.</summary>
-internal sealed class IdleDrill(DrillSession session, int count, int seconds, long memoryBytes)
+internal sealed class IdleDrill(DrillSession session, int count, int seconds, long memoryBytes, CpuLevel cpu)
 {
     private const string BusyGuests = "busy-guests";
     private const int StartedAtOnce = 4;
@@ -34,6 +36,7 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
         Option<int> guests = new("--guests") { Description = "How many guests", DefaultValueFactory = _ => 100 };
         Option<int> seconds = new("--seconds") { Description = "How long to measure", DefaultValueFactory = _ => 20 };
         Option<string> memory = new("--memory") { Description = "RAM of each guest", DefaultValueFactory = _ => "64M" };
+        Option<string> cpu = CpuOption.Create();
         DrillOptions options = new("idle", BusyGuests);
         Command command = new("idle", """
             Start one silo and many guests on it that do nothing but wake ten times a second and write a line every ten seconds;
@@ -43,13 +46,14 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
               godwit drill idle
               godwit drill idle --guests 20 --seconds 60 --backend interpreter
             """)
-        { guests, seconds, memory };
+        { guests, seconds, memory, cpu };
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) => await new IdleDrill(
             options.Read(parsed),
             DrillOptions.Between("--guests", parsed.GetValue(guests), 1, 1000),
             DrillOptions.Between("--seconds", parsed.GetValue(seconds), 1, 3600),
-            MemorySize.TryParse(parsed.GetValue(memory)!, out long bytes) ? bytes : throw new UsageException($"--memory {parsed.GetValue(memory)}: write a size such as 64M")).RunAsync(cancellation).ConfigureAwait(false));
+            MemorySize.TryParse(parsed.GetValue(memory)!, out long bytes) ? bytes : throw new UsageException($"--memory {parsed.GetValue(memory)}: write a size such as 64M"),
+            CpuOption.Parse(parsed.GetValue(cpu)!)).RunAsync(cancellation).ConfigureAwait(false));
         return command;
     }
 
@@ -108,7 +112,7 @@ internal sealed class IdleDrill(DrillSession session, int count, int seconds, lo
     {
         Vm vm = client.Vm(string.Create(CultureInfo.InvariantCulture, $"idle-{number + 1}"));
         string work = session.Inject == BusyGuests ? "rate=4000000 verify=4000000 period=1" : "rate=0 verify=0 period=100";
-        await vm.CreateAsync(new VmDefinition { MemoryBytes = memoryBytes, Boot = VmBoot.Builtin, CommandLine = $"working-set=1M {work} free=none interval=10000" }, cancellation).ConfigureAwait(false);
+        await vm.CreateAsync(new VmDefinition { MemoryBytes = memoryBytes, CpuLevel = (int)cpu, Boot = VmBoot.Builtin, CommandLine = $"working-set=1M {work} free=none interval=10000" }, cancellation).ConfigureAwait(false);
         await vm.StartAsync(cancellation: cancellation).ConfigureAwait(false);
         return vm;
     }

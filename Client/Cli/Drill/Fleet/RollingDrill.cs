@@ -6,7 +6,7 @@ using Godwit.Grains.Interfaces.Vms;
 namespace Godwit.Cli.Drill.Fleet;
 
 /// <summary><c>godwit drill rolling</c>: three silos are replaced one after the other under guests that work.</summary>
-internal sealed class RollingDrill(DrillSession session, int count, DrillGuests guests)
+internal sealed class RollingDrill(DrillSession session, FleetPlan plan)
 {
     private const int Silos = 3;
     private const string KilledSilo = "killed-silo";
@@ -33,7 +33,7 @@ internal sealed class RollingDrill(DrillSession session, int count, DrillGuests 
         fleet.AddTo(command);
         options.AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
-            await new RollingDrill(options.Read(parsed), fleet.Count(parsed), fleet.Guests(parsed)).RunAsync(cancellation).ConfigureAwait(false));
+            await new RollingDrill(options.Read(parsed), await fleet.ReadAsync(parsed).ConfigureAwait(false)).RunAsync(cancellation).ConfigureAwait(false));
         return command;
     }
 
@@ -43,12 +43,12 @@ internal sealed class RollingDrill(DrillSession session, int count, DrillGuests 
         DrillCluster cluster = await session.StartClusterAsync(Silos, cancellation, "--drain-timeout", "120", "--failure-detection", "2", "--lease", "4").ConfigureAwait(false);
         await using (cluster.ConfigureAwait(false))
         {
-            GuestFleet fleet = new(session, cluster, guests);
+            GuestFleet fleet = new(session, cluster, plan);
             await using (fleet.ConfigureAwait(false))
             {
-                await fleet.StartAsync(count, silo: null, cancellation).ConfigureAwait(false);
+                await fleet.StartAsync(silo: null, cancellation).ConfigureAwait(false);
                 ILookup<string?, WatchedGuest> where = await fleet.WhereAsync(cancellation).ConfigureAwait(false);
-                session.Check("every silo has guests", count < Silos || cluster.Silos.All(silo => where.Contains(silo.Name)), GuestFleet.Describe(where));
+                session.Check("every silo has guests", plan.Count < Silos || cluster.Silos.All(silo => where.Contains(silo.Name)), GuestFleet.Describe(where));
                 if (session.Inject == ConsoleGap)
                     await PlantedFault.MoveAsync(where[cluster.Silos[0].Name].First(), cluster.Silos[1].Name, ConsoleGap, cancellation).ConfigureAwait(false);
                 long started = Stopwatch.GetTimestamp();
@@ -91,7 +91,7 @@ internal sealed class RollingDrill(DrillSession session, int count, DrillGuests 
     /// <summary>The silo that was replaced last is empty; a new guest goes there by itself.</summary>
     private async Task CheckNewcomerAsync(DrillCluster cluster, CancellationToken cancellation)
     {
-        WatchedGuest newcomer = await WatchedGuest.StartAsync(cluster, guests.FleetGuest(Newcomer), silo: null, cancellation).ConfigureAwait(false);
+        WatchedGuest newcomer = await WatchedGuest.StartAsync(cluster, plan.Guests.FleetGuest(Newcomer), silo: null, cancellation).ConfigureAwait(false);
         await using (newcomer.ConfigureAwait(false))
         {
             bool going = await newcomer.GoesOnAsync(0, 1, s_limit, cancellation).ConfigureAwait(false);

@@ -4,11 +4,12 @@ using Iced.Intel;
 namespace Godwit.Engine.Translation;
 
 /// <summary>
-/// A block that branches to itself is written twice. The first copy is entered from elsewhere, runs one turn and notes the
-/// TLB entries that it finds; its branch leads to the second, which runs several turns at a time: they are charged
-/// together, their memory operands form groups over all of them, and checks go on with the entries noted as long as
-/// addresses stay in their pages; where a group is not in one page, a copy of these turns checks each operand. Nothing can change the TLB in between, since whatever does leaves host code, and the next
-/// way in is the first copy.
+/// A block that branches to itself, alone or with others of its trace, is written twice. The first copy is entered from
+/// elsewhere, runs one turn and notes the TLB entries that it finds; its branch leads to the second, which runs several
+/// turns at a time: they are charged together, their memory operands form groups over all of them, and checks go on with
+/// the entries noted as long as addresses stay in their pages. Where a group is not in one page, a copy of these turns
+/// checks each operand. Nothing can change the TLB in between, since whatever does leaves host code, and the next way in
+/// is the first copy.
 /// </summary>
 internal sealed unsafe partial class BlockTranslator
 {

@@ -1,0 +1,238 @@
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Godwit.Engine.Tests.Interpreter;
+using Iced.Intel;
+using Xunit;
+using Xunit.Abstractions;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Godwit.Engine.Tests.Translation;
+
+/// <summary>Loops that run several turns at a time, over pages of which some are missing, read-only, or watched for writes.</summary>
+public sealed unsafe class LoopTests(ITestOutputHelper output)
+{
+    private const ulong Handler = TestMachine.Code + 0x1000, PageTable = 0x7000;
+    private const int WindowPages = 8;
+
+    /// <summary>The window's place in the 2 MiB that have small pages.</summary>
+    private const int FirstPage = 16;
+
+    private const ulong Window = TestMachine.Data + FirstPage * PageNumber.Size;
+
+    [Fact]
+    public void RandomLoopsFaultWhereTheInterpreterFaults()
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 60; seed++)
+        {
+            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
+            ProgramComparison.Execute(interpreted, 100_000);
+            ProgramComparison.Execute(translated, 100_000);
+            string? difference = ProgramComparison.Difference(interpreted, translated);
+            Assert.True(difference is null, $"seed {seed}: {difference}");
+        }
+    }
+
+    [Fact]
+    public void EveryBudgetEndsALoopWhereTheInterpreterEnds()
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 10; seed++)
+        {
+            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
+            Random random = new(seed);
+            for (int slice = 0; slice < 25; slice++)
+            {
+                int budget = random.Next(1, 200);
+                ProgramComparison.Execute(interpreted, budget);
+                ProgramComparison.Execute(translated, budget);
+                string? difference = ProgramComparison.Difference(interpreted, translated);
+                Assert.True(difference is null, $"seed {seed}, slice {slice}: {difference}");
+            }
+        }
+    }
+
+    [Fact]
+    public void PagesWrittenInALoopAreDirtyInEveryRound()
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 10; seed++)
+        {
+            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
+            using DirtySession one = interpreted.Memory.Dirty.Open("one"), two = translated.Memory.Dirty.Open("two");
+            Random random = new(seed);
+            for (int round = 0; round < 30; round++)
+            {
+                int budget = random.Next(50, 2000);
+                Assert.Equal(Collect(interpreted, one, budget), Collect(translated, two, budget));
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    [InlineData(8)]
+    public void ALongStringInstructionStopsAtTheElementThatFaults(int size)
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 10; seed++)
+        {
+            using TestMachine interpreted = Strings(seed, size, ProgramComparison.Interpreter), translated = Strings(seed, size, ProgramComparison.Eager);
+            ProgramComparison.Execute(interpreted, 1000);
+            ProgramComparison.Execute(translated, 1000);
+            string? difference = ProgramComparison.Difference(interpreted, translated);
+            Assert.True(difference is null, $"seed {seed}: {difference}");
+            Assert.True(translated.State.Halted);
+        }
+    }
+
+    /// <summary>The pages that are dirty after some instructions of a new round.</summary>
+    private static string Collect(TestMachine machine, DirtySession session, int budget)
+    {
+        machine.Vcpu.Translations.RevokeWritePermissions();
+        ProgramComparison.Execute(machine, budget);
+        PageBitmap pages = new(machine.Memory.PageCount);
+        session.Collect(pages);
+        return string.Join(' ', Enumerable.Range(0, machine.Memory.PageCount).Where(page => pages.Contains(new PageNumber((ulong)page))));
+    }
+
+    /// <summary>Loops one after the other, for ever; a handler gives up the loop that faults.</summary>
+    private static TestMachine Prepared(int seed, Func<Vcpu, IVcpuBackend> backend)
+    {
+        Random random = new(seed);
+        TestMachine machine = Paged(random, backend);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel();
+            a.mov(rbp, rsp);
+            a.Label(ref top);
+            for (int i = 0; i < 6; i++)
+                Loop(a, random);
+            a.jmp(top);
+        });
+        // Error code, address and RIP stay in memory; R13 is where the program goes on.
+        machine.Load(a =>
+        {
+            a.pop(__qword_ptr[TestMachine.Data]);
+            a.pop(__qword_ptr[TestMachine.Data + 8]);
+            a.mov(rdi, cr2);
+            a.mov(__qword_ptr[TestMachine.Data + 16], rdi);
+            a.mov(rsp, rbp);
+            a.jmp(r13);
+        }, Handler);
+        return machine;
+    }
+
+    private static void Loop(Assembler a, Random random)
+    {
+        Label again = a.CreateLabel(), next = a.CreateLabel();
+        AssemblerRegister64 pointer = random.Next(3) == 0 ? r8 : rsi, step = random.Next(4) == 0 ? r9 : rdx;
+        a.lea(r13, __[next]);
+        a.mov(pointer, (long)Window + random.Next(-200, WindowPages * (int)PageNumber.Size));
+        a.mov(step, random.Next(6) switch
+        {
+            0 => random.NextInt64(),
+            1 => -random.Next(5000),
+            2 => 1L << 63,
+            _ => random.Next(600),
+        });
+        a.mov(ecx, random.Next(1, 3000));
+        a.mov(rdi, (long)Window + random.Next((int)PageNumber.Size));
+        bool stepped = random.Next(2) == 0;
+        int constant = random.Next(-64, 200);
+        a.Label(ref again);
+        for (int i = random.Next(1, 6); i > 0; i--)
+        {
+            int place = random.Next(-60, 60);
+            switch (random.Next(10))
+            {
+                case 0: a.mov(eax, __dword_ptr[pointer + place]); break;
+                case 1: a.mov(__byte_ptr[pointer + place], 1); break;
+                case 2: a.add(__word_ptr[pointer + place], bx); break;
+                case 3: a.cmp(__byte_ptr[pointer + place], 0); a.adc(ebx, eax); break;
+                case 4: a.mov(__qword_ptr[pointer + place], rbx); break;
+                case 5: a.movaps(xmm1, __xmmword_ptr[rdi + (place & -16)]); break;
+                case 6: a.movups(__xmmword_ptr[pointer + place], xmm1); break;
+                case 7: a.movzx(eax, __byte_ptr[pointer + place]); a.add(bl, __byte_ptr[rdi + rax]); break;
+                case 8: a.mov(rdi, __qword_ptr[pointer + place]); a.and(rdi, 0x1ff0); a.add(rdi, (int)Window); break;
+                case 9: a.add(rbx, pointer); break;
+            }
+        }
+        if (stepped)
+            a.add(pointer, step);
+        else
+            a.add(pointer, constant);
+        if (random.Next(2) == 0)
+            a.mov(__byte_ptr[pointer], bl);
+        a.dec(ecx);
+        a.jnz(again);
+        a.Label(ref next);
+        a.nop();
+    }
+
+    private static TestMachine Strings(int seed, int size, Func<Vcpu, IVcpuBackend> backend)
+    {
+        Random random = new(seed);
+        TestMachine machine = Paged(random, backend);
+        machine.Load(a => a.hlt(), Handler);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel();
+            a.mov(ebx, 20);
+            a.Label(ref top);
+            // Short runs make it hot; the last one is long, over whatever pages come.
+            a.mov(ecx, 3);
+            a.mov(eax, 70_000 / size);
+            a.dec(ebx);
+            a.cmovz(ecx, eax);
+            a.mov(rsi, (long)TestMachine.Data + random.Next(0x2000));
+            a.mov(rdi, (long)Window - 0x800 + random.Next(0x1000));
+            switch (size, random.Next(2))
+            {
+                case (1, 0): a.rep.movsb(); break;
+                case (2, 0): a.rep.movsw(); break;
+                case (4, 0): a.rep.movsd(); break;
+                case (8, 0): a.rep.movsq(); break;
+                case (1, _): a.rep.stosb(); break;
+                case (2, _): a.rep.stosw(); break;
+                case (4, _): a.rep.stosd(); break;
+                default: a.rep.stosq(); break;
+            }
+            a.test(ebx, ebx);
+            a.jnz(top);
+            a.hlt();
+        });
+        return machine;
+    }
+
+    /// <summary>A machine whose data lie in small pages, some of the window's missing or read-only, in any order.</summary>
+    private static TestMachine Paged(Random random, Func<Vcpu, IVcpuBackend> backend)
+    {
+        TestMachine machine = new(64, memory: 4 << 20, backend: backend);
+        machine.State.Cr4 |= Cr4.OSFXSR;
+        machine.State.Cr0 |= Cr0.WP;
+        byte[] contents = new byte[(FirstPage + WindowPages) * (int)PageNumber.Size];
+        random.NextBytes(contents);
+        Assert.True(machine.Memory.TryWrite(new GuestPhysicalAddress(TestMachine.Data), contents));
+        for (int i = 0; i < 512; i++)
+        {
+            int page = i - FirstPage;
+            bool inWindow = page is >= 0 and < WindowPages;
+            int at = inWindow ? FirstPage + (page * 3 & (WindowPages - 1)) : i;
+            ulong rights = !inWindow ? 3ul : random.Next(8) switch { 0 => 0ul, 1 => 1ul, _ => 3ul };
+            machine.Write(PageTable + (ulong)i * 8, (TestMachine.Data + (ulong)at * PageNumber.Size) | rights);
+        }
+        machine.Write(TestMachine.Tables + 0x2000 + (TestMachine.Data >> 21) * 8, PageTable | 7);
+        machine.SetHandler(14, Handler);
+        machine.SetHandler(13, Handler);
+        machine.SetHandler(12, Handler);
+        return machine;
+    }
+}

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Godwit.Access;
 using Godwit.Client;
+using Godwit.Cluster.Tests.Network;
 using Godwit.Cluster.Tests.Processes;
 using Godwit.Grains.Interfaces;
 using StackExchange.Redis;
@@ -22,6 +23,23 @@ public sealed class SecretTests(TwoSilos cluster) : OnTwoSilos(cluster), IDispos
         Assert.Contains("NOAUTH", refused.Message, StringComparison.Ordinal);
 
         Assert.Null(await StoreLogin.Find(Cluster.Folder, null)!.WhyNotAsync());
+    }
+
+    [Fact]
+    public async Task AOneMachineClusterListensOnLoopbackAndItsPortsAnswerNoStranger()
+    {
+        foreach (var process in ProcessesOfTheCluster())
+        {
+            var listening = ListeningSockets.Of(process);
+            Assert.NotEmpty(listening);
+            Assert.All(listening, at => Assert.True(IPAddress.IsLoopback(at.Address), $"{at} is beyond loopback"));
+            foreach (var at in listening)
+            {
+                // A store may say that it wants a password; a silo waits for a proof, and closes without a word.
+                Assert.Contains(await InsideCommands.PlainAsync(at), new[] { "", "-NOAUTH Authentication required." });
+                Assert.Equal("", await InsideCommands.SecuredAsync(at, null));
+            }
+        }
     }
 
     [Theory]
@@ -100,6 +118,10 @@ public sealed class SecretTests(TwoSilos cluster) : OnTwoSilos(cluster), IDispos
         server.Dispose();
         await Assert.ThrowsAnyAsync<IOException>(() => connecting);
     }
+
+    /// <summary>Silos a and b, and the embedded store.</summary>
+    private IEnumerable<int> ProcessesOfTheCluster() =>
+        new[] { cluster.Silo("a").Id, cluster.Silo("b").Id }.Concat(LocalCluster.FindStore(cluster.Folder) is { } store ? [store.Pid] : []);
 
     public void Dispose()
     {

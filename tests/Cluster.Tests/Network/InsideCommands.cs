@@ -86,7 +86,8 @@ internal static class InsideCommands
         return 0;
     }
 
-    private static async Task<string> PlainAsync(IPEndPoint at)
+    /// <summary>What comes back for words without TLS, printable letters only.</summary>
+    public static async Task<string> PlainAsync(IPEndPoint at)
     {
         using var client = new TcpClient(at.AddressFamily);
         await client.ConnectAsync(at);
@@ -94,7 +95,8 @@ internal static class InsideCommands
         return await HeardAsync(client.GetStream());
     }
 
-    private static async Task<string> SecuredAsync(IPEndPoint at, X509Certificate2? certificate)
+    /// <summary>The same with TLS, whoever the other end is.</summary>
+    public static async Task<string> SecuredAsync(IPEndPoint at, X509Certificate2? certificate)
     {
         using var client = new TcpClient(at.AddressFamily);
         await client.ConnectAsync(at);

@@ -57,6 +57,10 @@ public sealed record HostInfo
     /// <summary>The checkpoint store that this silo sees; silos with the same can take over from one another's checkpoints.</summary>
     [Id(13)]
     public string? Checkpoints { get; init; }
+
+    /// <summary>Of the VMs whose silos were lost and which this silo watches: why they could not be brought up yet.</summary>
+    [Id(14)]
+    public IReadOnlyDictionary<string, string>? Unrecovered { get; init; }
 }
 
 /// <summary>A machine that a silo holds.</summary>

@@ -185,16 +185,17 @@ public sealed class VmGrain : Grain, IVmGrain
         var record = await RequireRecordAsync();
         var definition = await RequireDefinitionAsync();
         var hosted = record.Owner is null || !_silos.IsAlive(record.Owner) ? null : await TryGetHostedAsync(record.Owner);
+        var state = await IsLostAsync(record) ? SiloDirectory.Lost(definition) : StateOf(record, hosted);
         return new VmInfo
         {
             Name = Name,
             Definition = definition,
-            State = await IsLostAsync(record) ? SiloDirectory.Lost(definition) : StateOf(record, hosted),
+            State = state,
             Silo = record.OwnerName,
             SiloAddress = record.Owner,
             Epoch = record.Epoch,
             BootEpoch = record.BootEpoch,
-            Reason = record.State == OwnershipState.Stopped ? record.Reason : null,
+            Reason = record.State == OwnershipState.Stopped ? record.Reason : state == VmState.Recovering ? await WhyNotYetAsync() : null,
             ExitCode = record.ExitCode,
             Figures = hosted?.Figures,
             Migration = hosted?.Migration ?? (record.LastMove is { } m
@@ -258,6 +259,10 @@ public sealed class VmGrain : Grain, IVmGrain
             return false;
         }
     }
+
+    /// <summary>What keeps its watchers from bringing it up again; null while nothing does.</summary>
+    private async Task<string?> WhyNotYetAsync() =>
+        (await _silos.HostsAsync()).Select(h => h.Unrecovered?.GetValueOrDefault(Name)).FirstOrDefault(r => r is not null);
 
     private static VmState StateOf(OwnershipRecord record, HostedVmStatus? hosted) => (record.State, hosted) switch
     {

@@ -27,6 +27,7 @@ internal sealed partial class LeaseReaper : BackgroundService
 
     private readonly ConcurrentDictionary<string, long> _under = new();
     private readonly ConcurrentDictionary<string, string> _told = new();
+    private readonly RecoveryTroubles _troubles;
     private readonly ConcurrentDictionary<string, (VmDemand Vm, string Address)> _sent = new();
     private readonly SemaphoreSlim _slots = new(AtOnce);
     private readonly IOwnershipStore _store;
@@ -37,8 +38,9 @@ internal sealed partial class LeaseReaper : BackgroundService
     private readonly TimeProvider _time;
     private readonly ILogger<LeaseReaper> _log;
 
-    public LeaseReaper(IOwnershipStore store, SiloDirectory silos, IGrainFactory grains, SiloIdentity silo, IOptions<OwnershipOptions> ownership, TimeProvider time, ILogger<LeaseReaper> log)
+    public LeaseReaper(IOwnershipStore store, SiloDirectory silos, IGrainFactory grains, SiloIdentity silo, IOptions<OwnershipOptions> ownership, RecoveryTroubles troubles, TimeProvider time, ILogger<LeaseReaper> log)
     {
+        _troubles = troubles;
         _store = store;
         _silos = silos;
         _grains = grains;
@@ -82,7 +84,13 @@ internal sealed partial class LeaseReaper : BackgroundService
             var asked = _time.GetTimestamp();
             var names = await _store.ListAsync(cancellation);
             var records = await Task.WhenAll(names.Select(vm => ReadAsync(vm, cancellation)));
-            foreach (var (vm, record, overdue) in watch.Look(asked, [.. records.Where(r => IsWatched(r.Vm, r.Record)).Select(r => (r.Vm, r.Record!))]))
+            var lapsed = watch.Look(asked, [.. records.Where(r => IsWatched(r.Vm, r.Record)).Select(r => (r.Vm, r.Record!))]);
+            foreach (var over in _troubles.All.Keys.Except(lapsed.Select(l => l.Vm)))
+            {
+                _troubles.Forget(over);
+            }
+
+            foreach (var (vm, record, overdue) in lapsed)
             {
                 if (overdue >= Patience(vm, record) && MayTry(vm))
                 {
@@ -154,7 +162,7 @@ internal sealed partial class LeaseReaper : BackgroundService
             try
             {
                 await TryRecoverAsync(vm, record, cancellation);
-                _told.TryRemove(vm, out _);
+                _troubles.Forget(vm);
             }
             finally
             {
@@ -168,7 +176,7 @@ internal sealed partial class LeaseReaper : BackgroundService
         catch (Exception e)
         {
             // The edge of a task: tried again until somebody has it.
-            if (IsNews(vm, e.Message))
+            if (_troubles.IsNews(vm, e.Message))
             {
                 LogFailed(vm, record.OwnerName, e.Message);
             }

@@ -111,6 +111,7 @@ public static class SiloHost
         services.AddSingleton<SiloDirectory>();
         services.AddSingleton(new CapacityLedger(settings.Name, settings.MemoryBytes, settings.Features));
         services.AddSingleton<HostedVms>();
+        services.AddSingleton<RecoveryTroubles>();
         services.AddSingleton<Admission>();
         services.AddSingleton<ICheckpointStore>(_ => new FolderCheckpoints(settings.CheckpointFolder));
         services.AddSingleton<Checkpointer>();

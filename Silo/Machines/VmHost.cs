@@ -5,6 +5,7 @@ using Godwit.Grains.Interfaces.Hosts;
 using Godwit.Grains.Interfaces.Vms;
 using Godwit.Silo.Checkpoints;
 using Godwit.Silo.DataPlane;
+using Godwit.Silo.Failover;
 using Godwit.Silo.Migrations;
 
 namespace Godwit.Silo.Machines;
@@ -23,11 +24,12 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
     private readonly TransferFiles _files;
     private readonly DataPlaneAddress _dataPlane;
     private readonly ICheckpointStore _checkpoints;
+    private readonly RecoveryTroubles _troubles;
     private readonly SiloIdentity _silo;
     private readonly ILogger<VmHost> _log;
     private readonly CancellationTokenSource _closing = new();
 
-    public VmHost(HostedVms vms, VmLifecycle lifecycle, OutgoingMigrations outgoing, IncomingMigrations incoming, Admission admission, TransferFiles files, DataPlaneAddress dataPlane, ICheckpointStore checkpoints, SiloIdentity silo, ILogger<VmHost> log)
+    public VmHost(HostedVms vms, VmLifecycle lifecycle, OutgoingMigrations outgoing, IncomingMigrations incoming, Admission admission, TransferFiles files, DataPlaneAddress dataPlane, ICheckpointStore checkpoints, RecoveryTroubles troubles, SiloIdentity silo, ILogger<VmHost> log)
     {
         _vms = vms;
         _lifecycle = lifecycle;
@@ -37,6 +39,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         _files = files;
         _dataPlane = dataPlane;
         _checkpoints = checkpoints;
+        _troubles = troubles;
         _silo = silo;
         _log = log;
     }
@@ -85,6 +88,7 @@ internal sealed partial class VmHost : IVmHost, IHostedService, IDisposable
         Protocol = _silo.Protocol,
         Reserved = _vms.Capacity.Names(),
         Checkpoints = _checkpoints.Id,
+        Unrecovered = _troubles.All,
         Migrations = [.. _vms.All.Where(v => v.MigrationUnderWay).Select(v => v.Job!.Ticket)],
     };
 

@@ -121,7 +121,7 @@ public sealed class SecretTests(TwoSilos cluster) : OnTwoSilos(cluster), IDispos
 
     /// <summary>Silos a and b, and the embedded store.</summary>
     private IEnumerable<int> ProcessesOfTheCluster() =>
-        new[] { cluster.Silo("a").Id, cluster.Silo("b").Id }.Concat(LocalCluster.FindStore(cluster.Folder) is { } store ? [store.Pid] : []);
+        new[] { Cluster.Silo("a").Id, Cluster.Silo("b").Id }.Concat(LocalCluster.FindStore(Cluster.Folder) is { } store ? [store.Pid] : []);
 
     public void Dispose()
     {

@@ -39,8 +39,8 @@ public sealed class StoreTlsTests : IAsyncLifetime
     {
         await IssueAsync("silo", "a");
         await StartAsync("redis");
-        await IssueAsync("silo", "b", authority: "other");
-        var plain = await RedisServer.StartAsync(In("plain"), port: 0);
+        await IssueFromAsync("other", "silo", "b");
+        var plain = await RedisServer.StartAsync(In("plain"), port: 0, password: "secret");
         _servers.Add(plain);
 
         // Another authority's; under another name than it has; no TLS at either end; nobody there; no authority to ask.
@@ -102,9 +102,9 @@ public sealed class StoreTlsTests : IAsyncLifetime
 
     private string In(string name) => Path.Combine(_folder, name);
 
-    private Task IssueAsync(string kind, string name, params string[] more) => IssueAsync(kind, name, "authority", more);
+    private Task IssueAsync(string kind, string name, params string[] more) => IssueFromAsync("authority", kind, name, more);
 
-    private Task IssueAsync(string kind, string name, string authority, params string[] more) =>
+    private Task IssueFromAsync(string authority, string kind, string name, params string[] more) =>
         DoneAsync(["cluster", "issue", kind, name, "--out", In(name), "--cluster", In(authority), .. more]);
 
     private async Task StartAsync(string folder) => _servers.Add(await RedisServer.StartAsync("env", ["-C", In(folder), RedisServer.Executable!, "redis.conf"]));

@@ -46,7 +46,7 @@ public sealed record VmInfo
     [Id(6)]
     public required long BootEpoch { get; init; }
 
-    /// <summary>Why it is stopped, where it is; one line.</summary>
+    /// <summary>Why it is stopped, where it is; where it is to be brought up again, what keeps the silos from it. One line.</summary>
     [Id(7)]
     public string? Reason { get; init; }
 

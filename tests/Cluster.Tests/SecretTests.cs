@@ -35,8 +35,8 @@ public sealed class SecretTests(TwoSilos cluster) : OnTwoSilos(cluster), IDispos
             Assert.All(listening, at => Assert.True(IPAddress.IsLoopback(at.Address), $"{at} is beyond loopback"));
             foreach (var at in listening)
             {
-                // A store may say that it wants a password; a silo waits for a proof, and closes without a word.
-                Assert.Contains(await InsideCommands.PlainAsync(at), new[] { "", "-NOAUTH Authentication required." });
+                // A store may say that it wants a password; a silo closes without a word.
+                Assert.Equal("", (await InsideCommands.PlainAsync(at)).Replace("-NOAUTH Authentication required.", "", StringComparison.Ordinal));
                 Assert.Equal("", await InsideCommands.SecuredAsync(at, null));
             }
         }

@@ -118,8 +118,10 @@ public sealed class FailoverTests(DyingSilos cluster) : OnTwoSilos(cluster)
         await GoneAsync(vm);
     }
 
-    [Fact]
-    public async Task ADamagedCheckpointIsNotRun()
+    [Theory]
+    [InlineData(false, "digest")]
+    [InlineData(true, "Could not find file")]
+    public async Task ACheckpointThatIsDamagedOrMissingIsNotRunAndTheVmSaysWhy(bool missing, string reason)
     {
         var (vm, victim) = await OnVictimAsync(_everySecond with { CheckpointEvery = TimeSpan.FromHours(1) });
         await Eventually.HoldsAsync("its first checkpoint", async () => (await vm.ShowAsync()).Checkpoint is not null);
@@ -128,13 +130,17 @@ public sealed class FailoverTests(DyingSilos cluster) : OnTwoSilos(cluster)
             var bytes = await File.ReadAllBytesAsync(file);
             bytes[bytes.Length / 2] ^= 1;
             await File.WriteAllBytesAsync(file, bytes);
+            if (missing)
+            {
+                File.Delete(file);
+            }
         }
 
         victim.Kill();
 
         await Eventually.HoldsAsync("a taker says why not", () => Task.FromResult(
             new[] { "a", "b" }.Any(s => Cluster.Silo(s).Errors.Contains($"VM {vm.Name}, whose silo {NameOf(victim)} did not renew its lease, cannot be brought up yet", StringComparison.Ordinal))));
-        Assert.Equal(VmState.Recovering, (await vm.ShowAsync()).State);
+        await Eventually.HoldsAsync("the VM says why not", async () => await vm.ShowAsync() is { State: VmState.Recovering, Reason: { } why } && why.Contains(reason, StringComparison.Ordinal));
         await BadInputTests.RefusedAsync(ClusterError.WrongState, "stop it first to boot it anew", () => vm.StartAsync("a"));
         await vm.StopAsync();
         await vm.StartAsync("a");

@@ -13,12 +13,16 @@ namespace Godwit.Client;
 internal sealed class ReachableGateways(IReadOnlyList<IPEndPoint> named, ConnectionGuard guard) : IGatewayListProvider
 {
     /// <summary>How long a gateway has when another has answered already.</summary>
-    private static readonly TimeSpan _others = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan _others = TimeSpan.FromSeconds(1);
 
     /// <summary>How long all have; then none answers, and Orleans tries what there is.</summary>
     private static readonly TimeSpan _all = TimeSpan.FromSeconds(5);
 
-    private readonly HashSet<IPEndPoint> _answered = [];
+    /// <summary>So many questions in a row without an answer, and a gateway is passed over until it answers again.</summary>
+    private const int Silences = 2;
+
+    /// <summary>For each gateway, how many questions in a row it has not answered.</summary>
+    private readonly Dictionary<IPEndPoint, int> _silent = named.Distinct().ToDictionary(g => g, _ => Silences);
 
     public TimeSpan MaxStaleness { get; } = TimeSpan.FromSeconds(2);
 
@@ -26,28 +30,33 @@ internal sealed class ReachableGateways(IReadOnlyList<IPEndPoint> named, Connect
 
     public Task InitializeGatewayListProvider() => Task.CompletedTask;
 
-    /// <summary>One that has answered once stays: Orleans itself finds out when its connections break, and tries again.</summary>
+    /// <summary>
+    /// Asked again with every look that Orleans takes: a machine that is cut off breaks no connection, so that nothing else
+    /// would tell. All that were named where none answers.
+    /// </summary>
     public async Task<IList<Uri>> GetGateways()
     {
-        if (named.Count > 1)
+        if (_silent.Count > 1)
         {
-            var asked = named.Where(g => !_answered.Contains(g)).ToList();
-            using var stop = new CancellationTokenSource(_answered.Count > 0 ? _others : _all);
-            await Task.WhenAll(asked.Select(async gateway =>
+            using var stop = new CancellationTokenSource(_all);
+            var answers = await Task.WhenAll(_silent.Keys.Select(async gateway =>
             {
-                if (await AnswersAsync(gateway, stop.Token))
+                var answered = await AnswersAsync(gateway, stop.Token);
+                if (answered)
                 {
-                    lock (_answered)
-                    {
-                        _answered.Add(gateway);
-                    }
-
                     stop.CancelAfter(_others);
                 }
+
+                return (gateway, answered);
             }));
+            foreach (var (gateway, answered) in answers)
+            {
+                _silent[gateway] = answered ? 0 : _silent[gateway] + 1;
+            }
         }
 
-        return [.. named.Where(g => _answered.Count == 0 || _answered.Contains(g)).Select(g => g.ToGatewayUri())];
+        var reachable = _silent.Where(g => g.Value < Silences).Select(g => g.Key).ToList();
+        return [.. (reachable.Count > 0 ? reachable : [.. _silent.Keys]).Select(g => g.ToGatewayUri())];
     }
 
     private async Task<bool> AnswersAsync(IPEndPoint gateway, CancellationToken stop)

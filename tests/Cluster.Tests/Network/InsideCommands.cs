@@ -102,19 +102,22 @@ internal static class InsideCommands
         using var client = new TcpClient(at.AddressFamily);
         await client.ConnectAsync(at);
         await using var secured = new SslStream(client.GetStream());
+        using var limit = new CancellationTokenSource(_limit);
         try
         {
-            await secured.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
-            {
-                TargetHost = "any",
-                RemoteCertificateValidationCallback = (_, shown, _, _) => shown is not null,
-                ClientCertificates = certificate is null ? null : [certificate],
-                LocalCertificateSelectionCallback = (_, _, _, _, _) => certificate!,
-            });
+            await secured.AuthenticateAsClientAsync(
+                new SslClientAuthenticationOptions
+                {
+                    TargetHost = "any",
+                    RemoteCertificateValidationCallback = (_, shown, _, _) => shown is not null,
+                    ClientCertificates = certificate is null ? null : [certificate],
+                    LocalCertificateSelectionCallback = (_, _, _, _, _) => certificate!,
+                },
+                limit.Token);
             await secured.WriteAsync(_plainWords);
             return await HeardAsync(secured);
         }
-        catch (Exception e) when (e is IOException or AuthenticationException)
+        catch (Exception e) when (e is IOException or AuthenticationException or OperationCanceledException)
         {
             return "";
         }

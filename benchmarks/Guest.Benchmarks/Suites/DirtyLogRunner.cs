@@ -48,6 +48,7 @@ internal sealed class DirtyLogRunner(Workshop workshop, BenchmarkOptions options
             {
                 double plain = await TimeAsync(machine, job, cancellation).ConfigureAwait(false);
                 (double logged, rounds) = await TimeLoggedAsync(machine, job, cancellation).ConfigureAwait(false);
+                progress(string.Create(CultureInfo.InvariantCulture, $"  {job.Name} {i}: {plain:0} without, {logged:0} with, {rounds} rounds"));
                 if (i == 0)
                     continue; // Warm-up.
                 without = Math.Min(without, plain);

@@ -56,17 +56,27 @@ internal sealed unsafe partial class BlockTranslator
         return true;
     }
 
+    /// <summary>Whether another turn follows the present one in the same copy.</summary>
+    private bool HasTurnsLeft => _inLoop && _current < _turns * _count - 1;
+
+    /// <summary>Where the flags are when a turn ends: to be recalled as they are, or made up in RAX now.</summary>
+    private FlagState SettleAtEnd()
+    {
+        FlagState state = _flags.CanRecall && !(_inLoop && _loopState == FlagCode.InRax) ? _flags.Recalled : FlagCode.InRax;
+        if (state.Image == FlagImage.Rax)
+            _flags.Settle();
+        return state;
+    }
+
     /// <summary>The branch of a loop to itself; false: another turn follows. The flags that it needs are in the host's.</summary>
     private bool Again(byte condition, Op* op)
     {
-        if (_inLoop && _current < _turns * _count - 1)
+        if (HasTurnsLeft)
         {
             _left.Add((_code.JumpIf((byte)(condition ^ 1)), _current, _flags.Place));
             return false;
         }
-        FlagState state = _flags.CanRecall && !(_inLoop && _loopState == FlagCode.InRax) ? _flags.Recalled : FlagCode.InRax;
-        if (state.Image == FlagImage.Rax)
-            _flags.Settle();
+        FlagState state = SettleAtEnd();
         if (!_inLoop)
         {
             _loopState = state;
@@ -88,11 +98,9 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>The same where nothing but a side way leaves the loop.</summary>
     private bool Again(Op* op)
     {
-        if (_inLoop && _current < _turns * _count - 1)
+        if (HasTurnsLeft)
             return false;
-        FlagState state = _flags.CanRecall && !(_inLoop && _loopState == FlagCode.InRax) ? _flags.Recalled : FlagCode.InRax;
-        if (state.Image == FlagImage.Rax)
-            _flags.Settle();
+        FlagState state = SettleAtEnd();
         if (!_inLoop)
         {
             _loopState = state;

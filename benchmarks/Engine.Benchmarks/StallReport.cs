@@ -14,8 +14,6 @@ namespace Godwit.Engine.Benchmarks;
 /// </summary>
 internal static class StallReport
 {
-    private const string Prompt = "godwit:/root# ";
-
     /// <summary>Arguments: MiB of decoded code and of host code, kernel, initramfs, and commands to type.</summary>
     public static async Task<int> RunAsync(string[] args)
     {
@@ -32,28 +30,12 @@ internal static class StallReport
 
     private static async Task BootAsync(string[] args, long codeMib, long nativeMib, bool report)
     {
-        BootImages images = new(await File.ReadAllBytesAsync(args[2]), await File.ReadAllBytesAsync(args[3]));
-        MachineSpec spec = MachineSpecs.Create(256 << 20, 1, ClockMode.Host, "vmlinuz", images.Kernel, "initramfs", "console=ttyS0 cryptomgr.notests panic=-1");
         TimedBackend? timed = null;
-        await using MachineActor machine = new("stalls", null, vcpu => timed = new TimedBackend(new TranslatorBackend(vcpu, codeMib << 20, nativeMib << 20) { CountsProcessorTime = true }));
-        await machine.CreateAsync(spec, images, default);
-        machine.Grant(1, long.MaxValue);
-        await machine.RunAsync(default);
-        StringBuilder text = new();
-        long offset = 0;
+        await using PromptedGuest guest = await PromptedGuest.StartAsync("stalls", args[2], args[3], ClockMode.Host, vcpu => timed = new TimedBackend(new TranslatorBackend(vcpu, codeMib << 20, nativeMib << 20) { CountsProcessorTime = true }));
+        MachineActor machine = guest.Machine;
         foreach (string command in (string[])["", .. args[4..]])
         {
-            if (command.Length != 0)
-                await machine.WriteConsoleAsync(Encoding.ASCII.GetBytes(command + "\n"), default);
-            text.Clear();
-            while (!text.ToString().Contains(Prompt, StringComparison.Ordinal))
-            {
-                ConsoleChunk chunk = await machine.ReadConsoleAsync(offset, 65536, default);
-                offset = chunk.Offset + chunk.Bytes.Length;
-                text.Append(Encoding.Latin1.GetString(chunk.Bytes));
-                if (chunk.Ended)
-                    throw new InvalidOperationException($"the guest ended: {text}");
-            }
+            await guest.ExecuteAsync(command);
             if (!report)
                 continue;
             await machine.PauseAsync(default);

@@ -34,6 +34,9 @@ internal sealed class Workshop : IDisposable
     /// <summary>An initramfs whose /bin/workload is the benchmark program.</summary>
     public string Initrd => Path.Combine(_folder, "initramfs.img");
 
+    /// <summary>The same with the host's own dynamically linked programs.</summary>
+    public string InitrdWithPrograms => Path.Combine(_folder, "initramfs-programs.img");
+
     /// <summary>The benchmark program (Programs/agent.c).</summary>
     public string Agent => Path.Combine(_folder, "agent");
 
@@ -71,10 +74,11 @@ internal sealed class Workshop : IDisposable
         File.Copy(busybox, Busybox);
         const UnixFileMode Executable = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
         File.SetUnixFileMode(Busybox, Executable);
-        byte[] image = InitramfsBuilder.Build(
-            await File.ReadAllBytesAsync(Busybox, cancellation).ConfigureAwait(false),
-            [new InitramfsFile("bin/workload", await File.ReadAllBytesAsync(Agent, cancellation).ConfigureAwait(false), Executable: true)]);
-        await File.WriteAllBytesAsync(Initrd, image, cancellation).ConfigureAwait(false);
+        byte[] shell = await File.ReadAllBytesAsync(Busybox, cancellation).ConfigureAwait(false);
+        InitramfsFile agent = new("bin/workload", await File.ReadAllBytesAsync(Agent, cancellation).ConfigureAwait(false), Executable: true);
+        await File.WriteAllBytesAsync(Initrd, InitramfsBuilder.Build(shell, [agent]), cancellation).ConfigureAwait(false);
+        IReadOnlyList<InitramfsFile> programs = await HostPrograms.FilesAsync(cancellation).ConfigureAwait(false);
+        await File.WriteAllBytesAsync(InitrdWithPrograms, InitramfsBuilder.Build(shell, [agent, .. programs]), cancellation).ConfigureAwait(false);
     }
 
     private async Task CompileAsync(CancellationToken cancellation)

@@ -4,7 +4,7 @@ using System.Text;
 namespace Godwit.Cli.Guest;
 
 /// <summary>A file to put into an initramfs.</summary>
-/// <param name="Path">Relative to the root, in an existing folder: "bin/workload".</param>
+/// <param name="Path">Relative to the root: "bin/workload". Folders on the way are made.</param>
 /// <param name="Content">Its bytes.</param>
 /// <param name="Executable">Mode 0755 rather than 0644.</param>
 public sealed record InitramfsFile(string Path, ReadOnlyMemory<byte> Content, bool Executable);
@@ -16,7 +16,7 @@ public static class InitramfsBuilder
 
     /// <summary>The archive in a gzip envelope.</summary>
     /// <param name="busybox">A statically linked busybox for x86-64.</param>
-    /// <param name="extraFiles">Files to add, each in one of bin, dev, etc, root, run, tmp.</param>
+    /// <param name="extraFiles">Files to add.</param>
     public static byte[] Build(ReadOnlyMemory<byte> busybox, IReadOnlyList<InitramfsFile> extraFiles)
     {
         ArgumentNullException.ThrowIfNull(extraFiles);
@@ -32,8 +32,15 @@ public static class InitramfsBuilder
             archive.File("bin/busybox", busybox.Span, executable: true);
             archive.Symlink("bin/sh", "busybox");
             archive.File("init", Encoding.UTF8.GetBytes(InitScript.Text), executable: true);
+            HashSet<string> made = [.. Folders];
             foreach (InitramfsFile file in extraFiles)
+            {
+                // The kernel's unpacker makes none.
+                for (int end = file.Path.IndexOf('/', StringComparison.Ordinal); end >= 0; end = file.Path.IndexOf('/', end + 1))
+                    if (made.Add(file.Path[..end]))
+                        archive.Directory(file.Path[..end]);
                 archive.File(file.Path, file.Content.Span, file.Executable);
+            }
             archive.Finish();
         }
 

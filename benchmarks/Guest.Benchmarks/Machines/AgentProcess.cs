@@ -31,7 +31,7 @@ internal sealed class AgentProcess : IAsyncDisposable
     /// <summary>Starts a machine and waits until its program is ready; throws <see cref="BenchmarkException"/> when it is not in time.</summary>
     public static async Task<AgentProcess> StartAsync(MachineKind kind, Workshop workshop, TimeSpan patience, CancellationToken cancellation)
     {
-        AgentProcess agent = new(kind, Start(MachineCommands.Create(kind, workshop, "godwit.workload=/bin/busybox,/root godwit.poweroff")));
+        AgentProcess agent = new(kind, Start(MachineCommands.Create(kind, workshop, workshop.InitrdWithPrograms, "godwit.workload=/bin/busybox,/root godwit.poweroff")));
         try
         {
             await agent.ReadLineAsync("@ready", patience, cancellation).ConfigureAwait(false);

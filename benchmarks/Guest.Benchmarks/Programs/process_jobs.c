@@ -3,8 +3,8 @@
 
 u64 run_coremark_like(u64 n);
 
-/* Runs busybox with its output in a pipe; mixes what it prints and how it ended into the sum. */
-static u64 run_busybox(u64 sum, const char *const *arguments)
+/* Runs a program with its output in a pipe; mixes what it prints and how it ended into the sum. */
+static u64 run_program(u64 sum, const char *path, const char *const *arguments, char *const *variables)
 {
     int ends[2], status = 0;
     if (syscall1(SYS_pipe, (i64)ends))
@@ -14,7 +14,7 @@ static u64 run_busybox(u64 sum, const char *const *arguments)
         syscall3(SYS_dup2, ends[1], 1, 0);
         syscall1(SYS_close, ends[0]);
         syscall1(SYS_close, ends[1]);
-        syscall3(SYS_execve, (i64)busybox_path, (i64)arguments, (i64)environment);
+        syscall3(SYS_execve, (i64)path, (i64)arguments, (i64)variables);
         exit_now(127);
     }
     syscall1(SYS_close, ends[1]);
@@ -28,7 +28,10 @@ static u64 run_busybox(u64 sum, const char *const *arguments)
     return mix(sum, (u64)status);
 }
 
-#define BUSYBOX(sum, ...) run_busybox(sum, (const char *const[]) { "busybox", __VA_ARGS__, 0 })
+#define BUSYBOX(sum, ...) run_program(sum, busybox_path, (const char *const[]) { "busybox", __VA_ARGS__, 0 }, environment)
+
+/* Debian's own programs: dynamically linked, and mapped to other addresses each time. */
+#define PROGRAM(sum, path, ...) run_program(sum, path, (const char *const[]) { path, __VA_ARGS__, 0 }, (char *const[]) { "LC_ALL=C", "PATH=/usr/bin", 0 })
 
 /* Lines of words, as compressible and as sortable as text is. */
 static void write_text(const char *path, u64 bytes)
@@ -125,6 +128,25 @@ static u64 run_fork_exec(u64 n)
     return sum;
 }
 
+static u64 run_dynamic_exec(u64 n)
+{
+    u64 sum = 0;
+    while (n--)
+        sum = PROGRAM(sum, "/usr/bin/ls", "text", "lines");
+    return sum;
+}
+
+static u64 run_bash(u64 n)
+{
+    u64 sum = 0;
+    while (n--)
+        sum = PROGRAM(sum, "/usr/bin/bash", "-c",
+            "declare -A seen; /usr/bin/head -n 400 lines | { while read -r a b rest; do seen[$a]=$((${seen[$a]:-0}+${#b})); done;"
+            "for key in \"${!seen[@]}\"; do echo \"$key ${seen[$key]}\"; done; } | /usr/bin/sort | /usr/bin/tail -n 20;"
+            "for i in 1 2 3 4 5 6 7 8; do n=$(echo $i | /usr/bin/wc -c); s+=$n; done; echo ${s// /}");
+    return sum;
+}
+
 /* Two processes that wake one another by pipes of one byte. */
 static u64 run_ping_pong(u64 n)
 {
@@ -182,6 +204,6 @@ static u64 run_page_faults(u64 n)
 const struct job processes[] = {
     { "prepare", run_prepare, 0 }, { "nothing", run_nothing, 0 }, { "shell", run_shell, 0 }, { "sha256sum", run_sha256sum, 0 },
     { "gzip", run_gzip, 0 }, { "gunzip", run_gunzip, 0 }, { "sort", run_sort, 0 }, { "coremark-like", run_coremark_like, 0 },
-    { "fork", run_fork, 0 }, { "fork+exec", run_fork_exec, 0 }, { "pipe ping-pong", run_ping_pong, 0 }, { "syscalls", run_syscalls, 0 },
+    { "fork", run_fork, 0 }, { "fork+exec", run_fork_exec, 0 }, { "dynamic exec", run_dynamic_exec, 0 }, { "bash", run_bash, 0 }, { "pipe ping-pong", run_ping_pong, 0 }, { "syscalls", run_syscalls, 0 },
     { "page faults", run_page_faults, 0 }, { 0, 0, 0 },
 };

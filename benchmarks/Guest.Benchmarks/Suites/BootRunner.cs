@@ -42,7 +42,7 @@ internal sealed class BootRunner(Machinery machinery, BenchmarkOptions options, 
     {
         TimeSpan before = ProcessorTime.OfEndedChildren();
         long start = Stopwatch.GetTimestamp();
-        using Process process = AgentProcess.Start(MachineCommands.Create(kind, machinery.Workshop, "godwit.poweroff"));
+        using Process process = AgentProcess.Start(MachineCommands.Create(kind, machinery.Workshop, machinery.Workshop.Initrd, "godwit.poweroff"));
         StringBuilder console = new();
         using CancellationTokenSource late = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         late.CancelAfter(Machinery.BootPatience);

@@ -46,6 +46,8 @@ internal static class JobList
         new("user", "coremark-like", 1500),
         new("user", "fork", 300),
         new("user", "fork+exec", 100),
+        new("user", "dynamic exec", 30),
+        new("user", "bash", 1),
         new("user", "pipe ping-pong", 10_000),
         new("user", "syscalls", 300_000),
         new("user", "page faults", 20),

@@ -41,8 +41,9 @@ public sealed class InitramfsBuilderTests
     public void FoldersComeBeforeWhatIsInThem()
     {
         // The kernel's unpacker makes no missing folders.
-        List<string> order = [.. Read(InitramfsBuilder.Build(Busybox, [new("bin/workload", new byte[] { 1 }, true)])).Keys];
-        Assert.All(order.Where(n => n.Contains('/', StringComparison.Ordinal)), name => Assert.InRange(order.IndexOf(name[..name.IndexOf('/', StringComparison.Ordinal)]), 0, order.IndexOf(name) - 1));
+        List<string> order = [.. Read(InitramfsBuilder.Build(Busybox, [new("bin/workload", new byte[] { 1 }, true), new("usr/lib/deep/a", new byte[] { 2 }, false), new("usr/lib/b", new byte[] { 3 }, false)])).Keys];
+        Assert.All(order.Where(n => n.Contains('/', StringComparison.Ordinal)), name => Assert.InRange(order.IndexOf(name[..name.LastIndexOf('/')]), 0, order.IndexOf(name) - 1));
+        Assert.Equal(order.Distinct(), order);
     }
 
     private sealed record Entry(int Mode, byte[] Content, int DeviceMajor, int DeviceMinor);

@@ -185,13 +185,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         int place = _memory.Reach(guest, _exit, _exitApart);
         _flags.SaveLazily();
-        if (_memory.Narrow || (long)caller == (int)caller)
-            _code.CompareMemory(HostRegisters.First, place, (int)caller, wide: !_memory.Narrow);
-        else
-        {
-            _code.Constant(HostRegisters.Second, caller);
-            _code.Memory(HostEmitter.CmpOp, HostRegisters.Second, HostRegisters.First, place);
-        }
+        _code.ComparePlace(caller, HostRegisters.First, place, HostRegisters.Second, wide: !_memory.Narrow);
         Exit(_code.JumpIf(HostEmitter.IfNotEqual));
         _memory.MoveStack(_memory.Slot + (int)op->Immediate);
     }

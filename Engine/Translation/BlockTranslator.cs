@@ -352,14 +352,7 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Pushes a call's return address, to a place that lies at a displacement from the first scratch register.</summary>
     private void PushReturn(Op* op, int place)
     {
-        long next = (long)op->NextRip;
-        if (_memory.Narrow || next == (int)next)
-            _code.StoreConstant((int)next, HostRegisters.First, place, wide: !_memory.Narrow);
-        else
-        {
-            _code.Constant(HostRegisters.Second, op->NextRip);
-            _code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.First, place);
-        }
+        _code.StorePlace(op->NextRip, HostRegisters.First, place, HostRegisters.Second, wide: !_memory.Narrow);
         _memory.MoveStack(-_memory.Slot);
     }
 

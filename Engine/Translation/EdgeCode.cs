@@ -53,7 +53,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     /// <summary>Leaves with an op.</summary>
     public void Leave(Op* op, FlagImage flags)
     {
-        code.Constant(HostRegisters.Second, (ulong)op);
+        code.OpAddress(HostRegisters.Second, op);
         code.Jump(flags == FlagImage.Context ? _leaveKept : _leave);
     }
 
@@ -69,7 +69,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Jump(first);
         int refused = code.Offset;
         flags.Restore(state);
-        code.Constant(HostRegisters.First, rip);
+        code.Place(HostRegisters.First, rip);
         code.Jump(_go);
         code.Align(16);
         int top = code.Offset;
@@ -91,7 +91,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         int charged = code.Offset;
         Budget(0x87, instructions);
         int refused = code.Offset;
-        code.Constant(HostRegisters.First, rip);
+        code.Place(HostRegisters.First, rip);
         code.Jump(_go);
         code.Align(16);
         Polling = code.Offset;
@@ -190,8 +190,8 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         {
             int link = links.Next;
             int stub = code.Offset;
-            code.Constant(HostRegisters.First, target);
-            code.Constant(HostRegisters.Second, (ulong)link);
+            code.Target(HostRegisters.First, target);
+            code.LinkNumber(HostRegisters.Second, link);
             code.Jump(_leaveWithLink);
             int table = 0;
             if (crosses)
@@ -206,12 +206,11 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     public int WriteTable(ulong target)
     {
         int table = code.Offset;
-        int entry = JumpCache.Offset(target);
-        code.Constant(HostRegisters.First, target);
+        code.Place(HostRegisters.First, target);
         code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
-        code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, entry);
+        code.Entry(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, target, 0);
         code.JumpIf(HostEmitter.IfNotEqual, _go);
-        code.JumpTo(HostRegisters.Second, entry + 8);
+        code.JumpToEntry(HostRegisters.Second, target, 8);
         return table;
     }
 

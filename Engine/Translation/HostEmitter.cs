@@ -7,7 +7,7 @@ namespace Godwit.Engine.Translation;
 /// Writes host instructions into a code mapping. Registers are encodings (RAX 0 to R15 15); only the forms that
 /// translation needs are here, the guest's own instructions come through <see cref="Copy"/>. SDM 2A, 2.1 and 2.2.
 /// </summary>
-internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
+internal sealed unsafe partial class HostEmitter : CodeWriter, IDisposable
 {
     public const byte MovLoad = 0x8b, MovStore = 0x89, LeaOp = 0x8d, AddOp = 0x03, SubOp = 0x2b, XorOp = 0x33, CmpOp = 0x3b, CmpStored = 0x39, TestOp = 0x85;
     public const byte IfNegative = 0x88, IfEqual = 0x84, IfNotEqual = 0x85, IfAbove = 0x87, IfAboveOrEqual = 0x83, IfBelowOrEqual = 0x86;
@@ -29,7 +29,12 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
     public int Offset
     {
         get => (int)(_at - _mapping.Writable);
-        set => _at = _mapping.Writable + value;
+        set
+        {
+            if (value < Offset)
+                Forget(value);
+            _at = _mapping.Writable + value;
+        }
     }
 
     public int Size => (int)_mapping.Size;
@@ -87,6 +92,7 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
             Pair(MovLoad, to, from);
     }
 
+    /// <summary>Loads a value that is the same for all: neither a RIP nor the address of an op or of code, which have methods of their own.</summary>
     public void Constant(int register, ulong value)
     {
         if (value <= uint.MaxValue)
@@ -138,7 +144,7 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         Int32(value);
     }
 
-    /// <summary>Stores a constant, sign-extended, in 64 or 32 bits of memory.</summary>
+    /// <summary>Stores a constant (not a RIP: <see cref="StorePlace"/>), sign-extended, in 64 or 32 bits of memory.</summary>
     public void StoreConstant(int value, int @base, int displacement, bool wide = true)
     {
         Rex(wide, 0, None, @base);
@@ -147,7 +153,7 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
         Int32(value);
     }
 
-    /// <summary>CMP of 64 or 32 bits of memory with a constant, sign-extended.</summary>
+    /// <summary>CMP of 64 or 32 bits of memory with a constant (not a RIP: <see cref="ComparePlace"/>), sign-extended.</summary>
     public void CompareMemory(int @base, int displacement, int value, bool wide)
     {
         Rex(wide, 0, None, @base);
@@ -176,7 +182,7 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
     public void JumpIf(byte condition, int target)
     {
         Bytes(0x0f, condition);
-        Int32(target - (Offset + sizeof(int)));
+        Displacement(target);
     }
 
     /// <summary>A jump, filled in later; returns where its displacement lies.</summary>
@@ -199,18 +205,22 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
     public void Jump(int target)
     {
         *_at++ = 0xe9;
-        Int32(target - (Offset + sizeof(int)));
+        Displacement(target);
     }
 
     /// <summary>A call of code already written.</summary>
     public void Call(int target)
     {
         *_at++ = 0xe8;
-        Int32(target - (Offset + sizeof(int)));
+        Displacement(target);
     }
 
     /// <summary>Points an earlier jump to code already written.</summary>
-    public void PatchDisplacement(int displacement, int target) => *(int*)(_mapping.Writable + displacement) = target - (displacement + sizeof(int));
+    public void PatchDisplacement(int displacement, int target)
+    {
+        *(int*)(_mapping.Writable + displacement) = target - (displacement + sizeof(int));
+        NoteDisplacement(displacement, target);
+    }
 
     /// <summary>Overwrites code with a jump.</summary>
     public void PatchJump(int offset, int target)
@@ -238,10 +248,16 @@ internal sealed unsafe class HostEmitter : CodeWriter, IDisposable
     {
         Rex(true, register, None, 0);
         Bytes(LeaOp, (byte)(5 | (register & 7) << 3));
-        Int32(target - (Offset + sizeof(int)));
+        Displacement(target);
     }
 
     public void Dispose() => _mapping.Dispose();
+
+    private void Displacement(int target)
+    {
+        NoteDisplacement(Offset, target);
+        Int32(target - (Offset + sizeof(int)));
+    }
 
     private void Rex(bool wide, int register, int index, int @base)
     {

@@ -83,7 +83,12 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
         _held = 0;
         Register @base = instruction.MemoryBase, index = instruction.MemoryIndex;
         if (instruction.IsIPRelativeMemoryOperand)
-            code.Constant(HostRegisters.First, instruction.IPRelativeMemoryAddress - (ulong)less);
+        {
+            // Of 32 bits, it is not as far from another RIP.
+            if (@base == Register.EIP)
+                code.Fix();
+            code.Place(HostRegisters.First, instruction.IPRelativeMemoryAddress - (ulong)less);
+        }
         else if (@base == Register.None && index == Register.None)
             code.Constant(HostRegisters.First, instruction.MemoryDisplSize == 4 ? (uint)instruction.MemoryDisplacement64 : instruction.MemoryDisplacement64);
         else

@@ -22,8 +22,9 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     private readonly Block** _buckets;
     private readonly ulong* _pieces;
     private readonly Block** _pageBlocks;
+    private readonly Block** _pageLast;
     private readonly byte* _missed;
-    private readonly HashSet<ulong> _codePages = [], _evictedPages = [];
+    private readonly HashSet<ulong> _codePages = [];
 
     /// <param name="memory">The RAM that code is decoded from.</param>
     /// <param name="arenaBytes">Room for blocks; a block takes 64 bytes and 64 more for each instruction.</param>
@@ -38,6 +39,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         _buckets = (Block**)NativeMemory.AllocZeroed(Buckets, (nuint)sizeof(Block*));
         _pieces = (ulong*)NativeMemory.AllocZeroed(pages, sizeof(ulong));
         _pageBlocks = (Block**)NativeMemory.AllocZeroed(pages, (nuint)sizeof(Block*));
+        _pageLast = (Block**)NativeMemory.AllocZeroed(pages, (nuint)sizeof(Block*));
         _missed = (byte*)NativeMemory.AllocZeroed(pages, 1);
     }
 
@@ -64,7 +66,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 
     public Block* Find(ulong rip, ulong physical, byte mode)
     {
-        for (Block* block = _buckets[Hash(physical)]; block != null; block = block->HashNext)
+        for (Block* block = _buckets[Hash(rip, physical)]; block != null; block = block->HashNext)
             if (block->Rip == rip && block->Physical == physical && block->Mode == mode)
                 return block;
         return null;
@@ -84,18 +86,16 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         long blocks = 0;
         for (Block* block = from; block < to; block = (Block*)((byte*)block + BytesOf(block->Ops)))
         {
-            // Where a stale block crossed pages, the second's list may still have it.
-            _evictedPages.Add(block->Physical >> PageNumber.Shift);
+            if (block->Instructions != Block.Stale)
+            {
+                Forget(block);
+                blocks++;
+            }
+            // A stale one may be on a list yet, where it crossed pages on the second's.
+            TakeOldest(block, block->Physical >> PageNumber.Shift);
             if (block->SecondPage != Block.OnePage)
-                _evictedPages.Add(block->SecondPage >> PageNumber.Shift);
-            if (block->Instructions == Block.Stale)
-                continue;
-            Forget(block);
-            blocks++;
+                TakeOldest(block, block->SecondPage >> PageNumber.Shift);
         }
-        foreach (ulong page in _evictedPages)
-            Drop(page, 0, 0);
-        _evictedPages.Clear();
         _arena.Turn();
         Work.Done(CodeWork.Eviction, began);
         Evicted = (Evicted.Blocks + blocks, Evicted.Times + (blocks != 0 ? 1 : 0));
@@ -123,18 +123,17 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     public void Add(Block* block)
     {
         _arena.Take(BytesOf(block->Ops));
-        ref Block* bucket = ref _buckets[Hash(block->Physical)];
+        ref Block* bucket = ref _buckets[Hash(block->Rip, block->Physical)];
         block->HashNext = bucket;
         bucket = block;
-        ref Block* first = ref _pageBlocks[block->Physical >> PageNumber.Shift];
-        block->PageNext = first;
-        first = block;
+        block->PageNext = block->SecondPageNext = null;
+        Append(block, block->Physical >> PageNumber.Shift);
         Mark(block->Physical, block->Bytes);
         if (block->SecondPage == Block.OnePage)
             return;
-        ref Block* second = ref _pageBlocks[block->SecondPage >> PageNumber.Shift];
-        block->SecondPageNext = second;
-        second = block;
+        // One physical page may be behind both: its list has the block once.
+        if (block->SecondPage >> PageNumber.Shift != block->Physical >> PageNumber.Shift)
+            Append(block, block->SecondPage >> PageNumber.Shift);
         Mark(block->SecondPage, block->Bytes - BytesInFirstPage(block));
     }
 
@@ -178,7 +177,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         NativeMemory.Clear(_buckets, Buckets * (nuint)sizeof(Block*));
         foreach (ulong page in _codePages)
         {
-            _pageBlocks[page] = null;
+            _pageBlocks[page] = _pageLast[page] = null;
             _pieces[page] = 0;
             _watch.Remove(new PageNumber(page));
         }
@@ -195,12 +194,18 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         NativeMemory.Free(_buckets);
         NativeMemory.Free(_pieces);
         NativeMemory.Free(_pageBlocks);
+        NativeMemory.Free(_pageLast);
         NativeMemory.Free(_missed);
     }
 
     private static nuint BytesOf(int ops) => (nuint)(sizeof(Block) + ops * sizeof(Op));
 
-    private static int Hash(ulong physical) => (int)((physical ^ (physical >> 17)) & (Buckets - 1));
+    /// <summary>Of both: a shared library's page has blocks for each address that processes map it to.</summary>
+    private static int Hash(ulong rip, ulong physical)
+    {
+        ulong pages = (physical >> PageNumber.Shift ^ rip >> PageNumber.Shift << 5) * 0x9e3779b97f4a7c15;
+        return (int)((pages >> 40 ^ physical) & (Buckets - 1));
+    }
 
     /// <summary>The 64-byte pieces of a page that a range touches, cut at the page's end.</summary>
     private static ulong Pieces(ulong physical, int length)
@@ -225,16 +230,44 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
 
     private void DropPage(ulong page) => Drop(page, page << PageNumber.Shift, (page + 1) << PageNumber.Shift);
 
+    /// <summary>Puts a block behind a page's others: the lists are in the order of age, as the arena is.</summary>
+    private void Append(Block* block, ulong page)
+    {
+        if (_pageLast[page] != null)
+            *Next(_pageLast[page], page) = block;
+        else
+            _pageBlocks[page] = block;
+        _pageLast[page] = block;
+    }
+
+    /// <summary>The field that leads to the next block of a page's list.</summary>
+    private static Block** Next(Block* block, ulong page) =>
+        block->Physical >> PageNumber.Shift == page ? &block->PageNext : &block->SecondPageNext;
+
+    /// <summary>
+    /// Takes the oldest block of all off a page's list, if it is on it. The page's pieces are counted anew by the next
+    /// store to one of them.
+    /// </summary>
+    private void TakeOldest(Block* block, ulong page)
+    {
+        if (_pageBlocks[page] != block)
+            return;
+        _pageBlocks[page] = *Next(block, page);
+        if (_pageBlocks[page] == null)
+            Drop(page, 0, 0);
+    }
+
     /// <summary>Makes the page's blocks stale that overlap a range of physical addresses, and counts its pieces anew.</summary>
     private void Drop(ulong page, ulong from, ulong to)
     {
         ulong pieces = 0;
+        _pageLast[page] = null;
         Block** link = &_pageBlocks[page];
         while (*link != null)
         {
             Block* block = *link;
             bool firstPage = block->Physical >> PageNumber.Shift == page, secondPage = block->SecondPage >> PageNumber.Shift == page;
-            Block** next = firstPage ? &block->PageNext : &block->SecondPageNext;
+            Block** next = Next(block, page);
             int inFirst = BytesInFirstPage(block);
             ulong start = firstPage ? block->Physical : block->SecondPage;
             int bytes = firstPage ? inFirst : block->Bytes - inFirst;
@@ -253,6 +286,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
                 continue;
             }
             pieces |= Pieces(start, bytes);
+            _pageLast[page] = block;
             link = next;
         }
         _pieces[page] = pieces;
@@ -266,7 +300,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Nobody finds the block any more.</summary>
     private void Forget(Block* block)
     {
-        Block** link = &_buckets[Hash(block->Physical)];
+        Block** link = &_buckets[Hash(block->Rip, block->Physical)];
         while (*link != block)
             link = &(*link)->HashNext;
         *link = block->HashNext;

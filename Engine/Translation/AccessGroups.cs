@@ -32,7 +32,7 @@ internal struct GroupedAccess
 /// followed through moves and additions of constants, or of a register that stays as it is. One check of the whole range
 /// then serves all.
 /// </summary>
-internal sealed class AccessGroups
+internal sealed class AccessGroups(RegisterMap map)
 {
     /// <summary>Groups with more than one access in a run.</summary>
     public const int Most = 15;
@@ -124,7 +124,7 @@ internal sealed class AccessGroups
             Value value = _values[@base - Register.RAX];
             operation.Key.Base = value.Version;
             operation.Low += value.Delta;
-            operation.IsPlain = index == Register.None && operation.Key.Segment == default && !operation.Aligns && HostRegisters.Home(@base - Register.RAX) >= 0;
+            operation.IsPlain = index == Register.None && operation.Key.Segment == default && !operation.Aligns && map.Home(@base - Register.RAX) >= 0;
             (operation.Step, operation.Steps) = (value.Step, value.Steps);
             if (value.Steps != 0 && !operation.IsPlain)
                 return false;
@@ -251,7 +251,7 @@ internal sealed class AccessGroups
     private bool Stepped(Register register, ref Value value)
     {
         int step = register - Register.RAX;
-        if (_values[step].Version != step + 1 || _values[step].Delta != 0 || _values[step].Steps != 0 || HostRegisters.Home(step) < 0
+        if (_values[step].Version != step + 1 || _values[step].Delta != 0 || _values[step].Steps != 0 || map.Home(step) < 0
             || (value.Steps != 0 && value.Step != step) || value.Version == step + 1 || value.Steps == byte.MaxValue)
             return false;
         value = value with { Step = step, Steps = value.Steps + 1 };
@@ -278,7 +278,7 @@ internal sealed class AccessGroups
                 run[instruction].Access = new GroupedAccess
                 {
                     Group = (byte)number, Leads = leads, Writes = range.Writes, Offset = (short)(low - range.Low), Span = (short)(range.High - range.Low),
-                    Steps = (byte)range.Steps, Step = (byte)HostRegisters.Home(range.Step),
+                    Steps = (byte)range.Steps, Step = (byte)map.Home(range.Step),
                 };
                 leads = false;
             }

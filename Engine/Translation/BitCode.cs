@@ -134,7 +134,7 @@ internal sealed class BitCode(HostEmitter code, MemoryCode memory, FlagCode flag
         flags.Prepare(FlagResult.Unlike, live);
         code.Add(Instruction.Create(instruction.Mnemonic == Mnemonic.Bsf ? Code.Bsf_r64_rm64 : Code.Bsr_r64_rm64, Register.R11, Register.R10));
         // A destination in the context moves the other way: its old value over the result.
-        int number = HostRegisters.Number(instruction.Op0Register), home = HostRegisters.Home(number);
+        int number = HostRegisters.Number(instruction.Op0Register), home = memory.Home(number);
         if (home >= 0)
             code.Add(size == 2
                 ? Instruction.Create(Code.Cmovne_r16_rm16, Register.AX + home, Register.R11W)
@@ -218,7 +218,7 @@ internal sealed class BitCode(HostEmitter code, MemoryCode memory, FlagCode flag
             // CF: the index is at least the operand's size.
             flags.Prepare(FlagResult.Carry, live);
             code.Constant(Source, (ulong)(size * 8 - 1));
-            int number = HostRegisters.Number(instruction.Op2Register), home = HostRegisters.Home(number);
+            int number = HostRegisters.Number(instruction.Op2Register), home = memory.Home(number);
             code.Add(home >= 0
                 ? Instruction.Create(Code.Cmp_r8_rm8, Register.R10L, HostRegisters.OfSize(home, Register.AL))
                 : Instruction.Create(Code.Cmp_r8_rm8, Register.R10L, new MemoryOperand(Register.R15, ContextLayout.Gpr + 8 * number)));
@@ -277,7 +277,7 @@ internal sealed class BitCode(HostEmitter code, MemoryCode memory, FlagCode flag
         }
         else
         {
-            bit = HostRegisters.Home(HostRegisters.Number(offset));
+            bit = memory.Home(HostRegisters.Number(offset));
             if (bit < 0)
             {
                 flags.FreeRax();

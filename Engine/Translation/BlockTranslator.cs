@@ -28,7 +28,8 @@ internal sealed unsafe partial class BlockTranslator
     private readonly Families _families;
     private readonly LoopCode _loops;
     private readonly FeatureGate _features;
-    private readonly AccessGroups _groups = new();
+    private readonly AccessGroups _groups;
+    private readonly RegisterMap _map;
     private readonly InstructionInfoFactory _registers = new();
     private readonly List<Way> _apart = [];
     private readonly Action<int> _exit, _exitApart;
@@ -44,7 +45,9 @@ internal sealed unsafe partial class BlockTranslator
         _vectors = vectors;
         _edges = edges;
         _flags = new FlagCode(code);
-        _memory = new MemoryCode(code, _flags);
+        _map = new RegisterMap(code);
+        _groups = new AccessGroups(_map);
+        _memory = new MemoryCode(code, _flags, _map);
         _vectorCode = new VectorCode(code, _memory, _flags);
         _families = new Families(code, _memory, _flags);
         _loops = new LoopCode(code, _flags, edges);
@@ -112,15 +115,17 @@ internal sealed unsafe partial class BlockTranslator
         _sides.Clear();
         _end = to;
         _charged = _blockEnds[to - 1];
-        _edges.Start(HasBackwardBranch(to));
         _flags.Start();
         FindLoop(block, from, to, loops);
+        _map.Choose(_instructions.AsSpan(from, to - from), _isLoop);
+        _edges.Start(_map, HasBackwardBranch(to));
         _memory.Start(grouped: true, _isLoop ? SlotUse.Note : SlotUse.None);
         _groups.Find(_instructions.AsSpan(from, to - from));
         if (from == 0)
             _edges.Enter(block->Rip, _charged);
         int entry = from == 0 ? _edges.Polling : 0;
         int body = _code.Offset;
+        _map.Enter();
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
             _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, Uncharged(from), FlagCode.InRax)));
@@ -199,6 +204,7 @@ internal sealed unsafe partial class BlockTranslator
         else
         {
             _flags.Keep();
+            _map.Return();
             _edges.Leave(_starts[to], _flags.Image);
         }
         return true;
@@ -214,7 +220,7 @@ internal sealed unsafe partial class BlockTranslator
                 break;
             if (!used.Register.IsGPR() || used.Access is OpAccess.Read or OpAccess.CondRead or OpAccess.None or OpAccess.NoMemAccess)
                 continue;
-            int home = HostRegisters.Home(HostRegisters.Number(used.Register));
+            int home = _map.Home(HostRegisters.Number(used.Register));
             writes = home >= 0 && (_flags.Registers >> home & 1) != 0;
         }
         if (writes)
@@ -413,7 +419,7 @@ internal sealed unsafe partial class BlockTranslator
                 continue;
             Register register = instruction.GetOpRegister(i);
             int number = HostRegisters.Number(register);
-            int home = HostRegisters.Home(number);
+            int home = _map.Home(number);
             if (home < 0)
             {
                 OpAccess access = AccessOf(guest.Instruction, i);
@@ -515,6 +521,7 @@ internal sealed unsafe partial class BlockTranslator
                 (before, offset) = (way, _code.Offset);
                 _flags.Restore(way.Flags);
                 _edges.GiveBack(way.Uncharged);
+                _map.Return();
                 _edges.Leave(_starts[way.Instruction], way.Flags.Image);
             }
             _code.PatchDisplacement(way.Displacement, offset);

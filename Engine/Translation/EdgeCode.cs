@@ -17,6 +17,8 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
 
     private readonly List<(int Jump, ulong Target, bool Polls, bool Crosses)> _jumps = [];
     private int _leaveWithLink, _leave, _leaveKept, _go;
+    private readonly List<(int Jump, ulong Target, ulong From)> _returning = [];
+    private RegisterMap? _map;
     private bool _polls;
 
     /// <summary>Where code leaves with RIP in the first scratch register.</summary>
@@ -43,10 +45,13 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     }
 
     /// <summary>A run starts: another's jumps are forgotten.</summary>
+    /// <param name="map">Where its registers are.</param>
     /// <param name="polls">Whether exit requests are looked for on every way out of it.</param>
-    public void Start(bool polls)
+    public void Start(RegisterMap map, bool polls)
     {
         _jumps.Clear();
+        _returning.Clear();
+        _map = map;
         _polls = polls;
     }
 
@@ -66,9 +71,11 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         int charged = code.Offset;
         GiveBack(instructions);
         flags.Restore(state);
+        _map!.Return();
         code.Jump(first);
         int refused = code.Offset;
         flags.Restore(state);
+        _map.Return();
         code.Place(HostRegisters.First, rip);
         code.Jump(_go);
         code.Align(16);
@@ -144,12 +151,19 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     /// <param name="from">The RIP of the instruction that goes there.</param>
     public void Follow(ulong target, ulong from)
     {
-        int jump = code.JumpLater();
-        Follow(jump, target, from);
+        _map!.Return();
+        Follow(code.JumpLater(), target, from);
     }
 
     /// <summary>The same by a conditional jump.</summary>
-    public void FollowIf(byte condition, ulong target, ulong from) => Follow(code.JumpIf(condition), target, from);
+    public void FollowIf(byte condition, ulong target, ulong from)
+    {
+        int jump = code.JumpIf(condition);
+        if (_map!.Lends)
+            _returning.Add((jump, target, from));
+        else
+            Follow(jump, target, from);
+    }
 
     private void Follow(int jump, ulong target, ulong from) =>
         _jumps.Add((jump, target, _polls || target <= from, (target ^ from) >> 12 != 0));
@@ -167,7 +181,11 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     }
 
     /// <summary>Goes to what <see cref="FindIndirect"/> has found, with its RIP in the first scratch register.</summary>
-    public void GoIndirect() => code.JumpTo(HostRegisters.Second, 8);
+    public void GoIndirect()
+    {
+        _map!.Return();
+        code.JumpTo(HostRegisters.Second, 8);
+    }
 
     /// <summary>Keeps what was found while both scratch registers are used.</summary>
     public void Remember()
@@ -179,6 +197,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
 
     public void GoRemembered()
     {
+        _map!.Return();
         code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, ContextLayout.Target);
         code.JumpTo(HostRegisters.Context, ContextLayout.TargetCode);
     }
@@ -186,6 +205,11 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     /// <summary>Writes where the run's jumps lead as long as they are not linked, and makes their links.</summary>
     public void Finish(Block* source)
     {
+        foreach ((int jump, ulong target, ulong from) in _returning)
+        {
+            code.Land(jump);
+            Follow(target, from);
+        }
         foreach ((int jump, ulong target, bool polls, bool crosses) in _jumps)
         {
             int link = links.Next;

@@ -21,7 +21,7 @@ internal enum SlotUse
 /// Emits guest registers that lie in the context, addresses, and the software TLB's check: a hit leaves the host address
 /// in the first scratch register, a miss leads out. Destroys both scratch registers and the flags, which are saved before.
 /// </summary>
-internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
+internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap map)
 {
     private bool _grouped;
 
@@ -53,10 +53,13 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
 
     private const int ReadTag = 0, WriteTag = 8, Addend = 16, Host = 24;
 
+    /// <summary>The host register that a guest register lies in; -1: it is in the context.</summary>
+    public int Home(int guest) => map.Home(guest);
+
     /// <summary>The host register that holds a guest register: its home, or the scratch register after loading it.</summary>
     public int Load(int guest, int scratch)
     {
-        int home = HostRegisters.Home(guest);
+        int home = map.Home(guest);
         if (home >= 0)
             return home;
         if (scratch == HostRegisters.First)
@@ -68,7 +71,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     /// <summary>Gives a guest register its value from a host register, which may be its home.</summary>
     public void Store(int guest, int from)
     {
-        int home = HostRegisters.Home(guest);
+        int home = map.Home(guest);
         if (home >= 0)
             code.Move(home, from);
         else
@@ -247,7 +250,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags)
     {
         if (_added)
         {
-            instruction.MemoryBase = Register.RAX + HostRegisters.Home(HostRegisters.Number(instruction.MemoryBase));
+            instruction.MemoryBase = Register.RAX + map.Home(HostRegisters.Number(instruction.MemoryBase));
             instruction.MemoryIndex = Register.R10;
             instruction.MemoryIndexScale = 1;
             instruction.SegmentPrefix = Register.None;

@@ -35,7 +35,7 @@ internal sealed class RegisterCode(HostEmitter code, MemoryCode memory)
     /// <summary>Gives a guest register the value in the low bytes of a scratch register. Destroys the other one for AH to DH.</summary>
     public void Store(Register guest, int from)
     {
-        int number = HostRegisters.Number(guest), home = HostRegisters.Home(number);
+        int number = HostRegisters.Number(guest), home = memory.Home(number);
         int at = ContextLayout.Gpr + 8 * number;
         switch (guest.GetSize())
         {

@@ -32,7 +32,7 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
             {
                 // The first operand is written and never read.
                 written = number;
-                home = HostRegisters.Home(number) >= 0 ? HostRegisters.Home(number) : scratch;
+                home = memory.Home(number) >= 0 ? memory.Home(number) : scratch;
                 if (home == HostRegisters.First)
                     memory.Forget();
                 instruction.Op0Register = HostRegisters.OfSize(home, register);

@@ -1,0 +1,186 @@
+using Godwit.Engine.Cpu;
+using Godwit.Engine.Interpreter;
+using Godwit.Engine.Memory;
+using Godwit.Engine.Tests.Interpreter;
+using Godwit.Engine.Translation;
+using Iced.Intel;
+using Xunit;
+using Xunit.Abstractions;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Godwit.Engine.Tests.Translation;
+
+/// <summary>Loops and runs whose much used registers lie in host registers of others: wherever they are left, every register has its own value.</summary>
+public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
+{
+    private const ulong Handler = TestMachine.Code + 0x1000, PageTable = 0x7000, Window = TestMachine.Data + 0x1_0000;
+    private const int WindowPages = 8;
+
+    private static readonly AssemblerRegister64[] _upper = [r8, r9, r10, r11, r15], _lower = [rax, rbx, rdx, rbp, r12, r14];
+
+    [Fact]
+    public void RegistersThatARunUsesMuchTakeThePlacesOfThoseItDoesNotUse()
+    {
+        using HostEmitter code = new(4096);
+        RegisterMap map = new(code);
+        map.Choose(Of(a =>
+        {
+            a.add(r8, r9);
+            a.xor(r9, r8);
+            a.mov(rax, __[r8 + rsi]);
+            a.shl(r15, cl);
+            a.dec(edi);
+        }), isLoop: true);
+        int[] homes = [.. Enumerable.Range(0, 16).Select(map.Home)];
+        Assert.All([8, 9, 15], guest => Assert.True(homes[guest] >= 0, $"register {guest} is in the context"));
+        Assert.Equal(HostRegisters.Home(1), homes[1]);
+        Assert.Equal(homes.Count(home => home >= 0), homes.Where(home => home >= 0).Distinct().Count());
+        Assert.DoesNotContain(homes, home => home is HostRegisters.Rax or HostRegisters.First or HostRegisters.Second or HostRegisters.Context);
+    }
+
+    [Fact]
+    public void RegistersThatInstructionsImplyStayWhereTheyAre()
+    {
+        using HostEmitter code = new(4096);
+        RegisterMap map = new(code);
+        map.Choose(Of(a =>
+        {
+            for (int i = 0; i < 9; i++)
+                foreach (AssemblerRegister64 register in _upper)
+                    a.add(register, register);
+            a.mul(r8);
+            a.push(r9);
+            a.shl(r10, cl);
+            a.lodsb();
+            a.mov(bh, 1);
+            a.cmpxchg8b(__[r11]);
+            a.rep.movsb();
+            a.leave();
+        }), isLoop: true);
+        Assert.All([0, 1, 2, 3, 4, 5, 6, 7], guest => Assert.Equal(HostRegisters.Home(guest), map.Home(guest)));
+        Assert.Equal(3, _upper.Count(register => map.Home(register.Value - Register.RAX) >= 0));
+    }
+
+    /// <summary>Slices of every length: exits by the budget, and by faults in pages that are missing or read-only, at every instruction.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void EverySliceEndsWithEachRegisterInItsPlace(bool cramped)
+    {
+        int first = Environment.TickCount;
+        output.WriteLine($"seeds from {first}");
+        for (int seed = first; seed < first + 6; seed++)
+        {
+            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, cramped ? ProgramComparison.Cramped : ProgramComparison.Eager);
+            for (int slice = 0; slice < 600; slice++)
+            {
+                int budget = slice < 3 ? 3000 : 1 + slice % 131;
+                ProgramComparison.Execute(interpreted, budget);
+                ProgramComparison.Execute(translated, budget);
+                string? difference = slice % 100 == 0 ? ProgramComparison.Difference(interpreted, translated) : Registers(interpreted, translated);
+                if (difference is not null)
+                    Assert.Fail($"seed {seed}, slice {slice}: {difference}\n"
+                        + ProgramComparison.Locate(backend => Prepared(seed, backend), cramped ? ProgramComparison.Cramped : ProgramComparison.Eager, (long)interpreted.State.RetiredInstructions));
+            }
+        }
+    }
+
+    private static string? Registers(TestMachine expected, TestMachine actual)
+    {
+        ref CpuState left = ref expected.State, right = ref actual.State;
+        if (left.RetiredInstructions != right.RetiredInstructions || left.Rip != right.Rip || left.Rflags != right.Rflags)
+            return $"RIP {right.Rip:x} RFLAGS {right.Rflags:x}, not {left.Rip:x} and {left.Rflags:x}";
+        for (int i = 0; i < 16; i++)
+            if (left.Gpr[i] != right.Gpr[i])
+                return $"register {i} is {right.Gpr[i]:x}, not {left.Gpr[i]:x}";
+        return null;
+    }
+
+    /// <summary>Loops one after the other, for ever; a handler gives up the loop that faults.</summary>
+    private static TestMachine Prepared(int seed, Func<Vcpu, IVcpuBackend> backend)
+    {
+        Random random = new(seed);
+        TestMachine machine = new(64, memory: 4 << 20, backend: backend);
+        machine.State.Cr0 |= Cr0.WP;
+        for (int i = 0; i < 512; i++)
+        {
+            int page = i - (int)((Window - TestMachine.Data) >> PageNumber.Shift);
+            ulong rights = page is < 0 or >= WindowPages ? 3ul : random.Next(8) switch { 0 => 0ul, 1 => 1ul, _ => 3ul };
+            machine.Write(PageTable + (ulong)i * 8, (TestMachine.Data + (ulong)i * PageNumber.Size) | rights);
+        }
+        machine.Write(TestMachine.Tables + 0x2000 + (TestMachine.Data >> 21) * 8, PageTable | 7);
+        machine.SetHandler(14, Handler);
+        machine.Load(a =>
+        {
+            Label top = a.CreateLabel();
+            for (int i = 0; i < 16; i++)
+                if (i != 4)
+                    a.mov(new AssemblerRegister64(Register.RAX + i), random.NextInt64());
+            a.Label(ref top);
+            for (int i = 0; i < 5; i++)
+                Loop(a, random);
+            a.jmp(top);
+        });
+        machine.Load(a =>
+        {
+            a.add(rsp, 40);
+            a.add(rsi, 1);
+            a.jmp(r13);
+        }, Handler);
+        return machine;
+    }
+
+    private static void Loop(Assembler a, Random random)
+    {
+        Label again = a.CreateLabel(), next = a.CreateLabel(), over = a.CreateLabel();
+        AssemblerRegister64 pointer = random.Next(2) == 0 ? rsi : _upper[random.Next(5)];
+        AssemblerRegister64[] used = [_lower[random.Next(6)], .. _upper.Where(register => register != pointer)];
+        AssemblerRegister64 Any() => used[random.Next(used.Length)];
+        a.lea(r13, __[next]);
+        a.mov(pointer, (long)Window + random.Next(WindowPages * (int)PageNumber.Size));
+        a.mov(ecx, random.Next(2, 400));
+        a.Label(ref again);
+        bool skips = random.Next(2) == 0;
+        for (int i = random.Next(2, 9); i > 0; i--)
+        {
+            AssemblerRegister64 one = Any(), two = Any();
+            switch (random.Next(14))
+            {
+                case 0: a.add(one, two); break;
+                case 1: a.sub(one, two); break;
+                case 2: a.lea(one, __[two + two * 2 + 7]); break;
+                case 3: a.imul(one, two); break;
+                case 4: a.rol(one, (byte)random.Next(1, 64)); break;
+                case 5: a.xchg(one, two); break;
+                case 6: a.mov(__dword_ptr[pointer], new AssemblerRegister32(Register.EAX + (one.Value - Register.RAX))); break;
+                case 7: a.add(one, __qword_ptr[pointer + 8]); break;
+                case 8: a.adc(one, two); break;
+                case 9: a.bsf(one, two); break;
+                case 10: a.shr(one, cl); break;
+                case 11: a.push(one); a.pop(two); break;
+                case 12: a.cmp(one, two); a.cmovl(two, one); break;
+                case 13: a.xor(__qword_ptr[pointer - 16], one); break;
+            }
+            if (i != 2 || !skips)
+                continue;
+            a.test(one, 3);
+            a.jz(over);
+            a.not(two);
+            a.Label(ref over);
+            a.inc(Any());
+            skips = false;
+        }
+        a.add(pointer, random.Next(-40, 80));
+        a.dec(ecx);
+        a.jnz(again);
+        a.Label(ref next);
+        a.nop();
+    }
+
+    private static GuestInstruction[] Of(Action<Assembler> write)
+    {
+        Assembler assembler = new(64);
+        write(assembler);
+        return [.. assembler.Instructions.Select(instruction => GuestInstruction.Of(instruction))];
+    }
+}

@@ -13,6 +13,7 @@ internal static unsafe partial class Native
     internal const int ENXIO = 6;
     internal const int PRIO_PROCESS = 0;
     internal const int CLOCK_THREAD_CPUTIME_ID = 3;
+    internal const int RUSAGE_THREAD = 1;
     internal const int EFD_CLOEXEC = 0x80000, EFD_NONBLOCK = 0x800;
     internal const short POLLIN = 1;
     internal const int TCSANOW = 0;
@@ -56,6 +57,10 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", EntryPoint = "clock_gettime", SetLastError = true)]
     internal static partial int ClockGettime(int clock, Timespec* time);
+
+    /// <summary>Fills a struct rusage of 18 words: two times of two words each, then the counts.</summary>
+    [LibraryImport("libc", EntryPoint = "getrusage", SetLastError = true)]
+    internal static partial int GetResourceUsage(int who, long* usage);
 
     [LibraryImport("libc", EntryPoint = "ppoll", SetLastError = true)]
     internal static partial int Ppoll(PollFd* fds, nuint count, Timespec* timeout, void* signals);

@@ -16,6 +16,12 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     /// <summary>Stores to a page with code, none of which hits the code, after which the page counts as data again.</summary>
     private const byte Patience = 255;
 
+    /// <summary>
+    /// Bytes that stores hit one behind the other, after which the rest of the page's code is taken to go the same way: a page
+    /// is cleared or filled, and to look through its blocks at every store takes milliseconds.
+    /// </summary>
+    private const int Sweep = 64;
+
     private readonly GuestMemory _memory;
     private readonly CodeWatch _watch;
     private readonly BlockArena _arena;
@@ -25,6 +31,7 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
     private readonly Block** _pageLast;
     private readonly byte* _missed;
     private readonly HashSet<ulong> _codePages = [];
+    private ulong _sweptFrom, _sweptTo;
 
     /// <param name="memory">The RAM that code is decoded from.</param>
     /// <param name="arenaBytes">Room for blocks; a block takes 64 bytes and 64 more for each instruction.</param>
@@ -157,7 +164,13 @@ internal sealed unsafe class BlockCache : ICodeWatcher, IDisposable
         }
         long began = Work.Now;
         ulong from = address.Value, to = from + (ulong)length;
-        Drop(page, from, to);
+        if (from != _sweptTo || (from & (PageNumber.Size - 1)) == 0)
+            _sweptFrom = from;
+        _sweptTo = to;
+        if (to - _sweptFrom < Sweep)
+            Drop(page, from, to);
+        else
+            DropPage(page);
         Work.Done(CodeWork.Invalidation, began);
     }
 

@@ -83,7 +83,12 @@ internal sealed class FeatureGate
         [CpuidFeature.INVLPGB] = (0x8000_0008, Output.Ebx, 3),
     }.ToFrozenDictionary();
 
+    private const byte Denied = 1, Allowed = 2;
+
     private readonly bool[] _denied = new bool[Enum.GetValues<CpuidFeature>().Length];
+
+    /// <summary>What has been found for each form, 0 where nobody has asked: the question comes with every instruction.</summary>
+    private readonly byte[] _codes = new byte[Enum.GetValues<Code>().Length];
 
     public FeatureGate(IVcpuServices services)
         : this(services.Cpuid)
@@ -116,6 +121,14 @@ internal sealed class FeatureGate
 
     /// <summary>Whether the machine's model has a form of an instruction.</summary>
     public bool Allows(Code code)
+    {
+        ref byte known = ref _codes[(int)code];
+        if (known == 0)
+            known = IsAllowed(code) ? Allowed : Denied;
+        return known == Allowed;
+    }
+
+    private bool IsAllowed(Code code)
     {
         // The newer encodings share mnemonics with the older ones; no level has them.
         if (code.Encoding() is not (EncodingKind.Legacy or EncodingKind.VEX))

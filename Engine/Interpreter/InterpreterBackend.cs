@@ -77,6 +77,9 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
     /// <summary>The longest that one piece of this work took, since the start.</summary>
     public TimeSpan Longest(CodeWork work) => _work.Longest(work);
 
+    /// <summary>How long all pieces of this work took, since the start.</summary>
+    public TimeSpan Total(CodeWork work) => _work.Total(work);
+
     /// <summary>Whether work is measured in the thread's processor time: a system call each time.</summary>
     public bool CountsProcessorTime
     {

@@ -39,7 +39,7 @@ internal sealed unsafe class WorkLog(VcpuContext* c)
     /// <summary>Nanoseconds of a Stopwatch tick: 1 on Linux.</summary>
     private static readonly long _tick = Math.Max(1, 1_000_000_000 / Stopwatch.Frequency);
 
-    private readonly long[] _longest = new long[(int)CodeWork.Invalidation + 1];
+    private readonly long[] _longest = new long[(int)CodeWork.Invalidation + 1], _total = new long[(int)CodeWork.Invalidation + 1];
     private long _end = long.MaxValue;
 
     /// <summary>
@@ -54,6 +54,9 @@ internal sealed unsafe class WorkLog(VcpuContext* c)
     /// <summary>The longest that one piece of this work took.</summary>
     public TimeSpan Longest(CodeWork work) => TimeSpan.FromTicks(_longest[(int)work] / 100);
 
+    /// <summary>How long all of this work has taken.</summary>
+    public TimeSpan Total(CodeWork work) => TimeSpan.FromTicks(_total[(int)work] / 100);
+
     /// <summary>The run that begins ends after a tenth of a millisecond of slow ways, or by its budget alone.</summary>
     public void Begin(bool limited) => _end = limited ? Now + SliceNanoseconds : long.MaxValue;
 
@@ -63,6 +66,7 @@ internal sealed unsafe class WorkLog(VcpuContext* c)
         long now = Now;
         ref long longest = ref _longest[(int)work];
         longest = Math.Max(longest, now - began);
+        _total[(int)work] += now - began;
         Look(now);
     }
 

@@ -27,6 +27,8 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Which way the trace goes on behind a block's last instruction.</summary>
     private readonly bool[] _goesOn = new bool[LongestTrace], _takes = new bool[LongestTrace];
 
+    private readonly BlockBytes _bytes = new();
+    private readonly Decoder _decoder32, _decoder64;
     private int _charged;
 
     /// <summary>The blocks behind the first one that the last translation has code of.</summary>
@@ -44,9 +46,10 @@ internal sealed unsafe partial class BlockTranslator
         byte* page = _vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
         if (page == null)
             return false;
-        byte[] bytes = new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).ToArray();
+        _bytes.Take(new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes));
         _memory.Narrow = block->Mode != CodeMode.Code64;
-        Decoder decoder = Decoder.Create(_memory.Narrow ? 32 : 64, bytes, block->Rip, DecoderOptions.AMD);
+        Decoder decoder = _memory.Narrow ? _decoder32 : _decoder64;
+        decoder.IP = block->Rip;
         Op* op = Block.First(block);
         int end = at + (int)block->Instructions;
         for (int i = at; i < end; i++)
@@ -204,6 +207,22 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     private static byte Condition(in GuestInstruction guest) => (byte)(0x80 + (guest.Instruction.ConditionCode - ConditionCode.o));
+
+    /// <summary>The bytes of the block that is being decoded: no objects are made for each, or the vCPU would wait for their collection.</summary>
+    private sealed class BlockBytes : CodeReader
+    {
+        private readonly byte[] _bytes = new byte[PageNumber.Size];
+        private int _position, _end;
+
+        public void Take(ReadOnlySpan<byte> bytes)
+        {
+            bytes.CopyTo(_bytes);
+            _position = 0;
+            _end = bytes.Length;
+        }
+
+        public override int ReadByte() => _position < _end ? _bytes[_position++] : -1;
+    }
 
     /// <summary>A branch away from a trace, what was charged for the rest of it, and where it goes from where.</summary>
     private readonly record struct Side(int Displacement, int Uncharged, FlagPlace Flags, ulong Target, ulong From);

@@ -52,6 +52,8 @@ internal sealed unsafe partial class BlockTranslator
         _families = new Families(code, _memory, _flags);
         _loops = new LoopCode(code, _flags, edges);
         _features = new FeatureGate(vcpu.Services);
+        _decoder32 = Decoder.Create(32, _bytes, DecoderOptions.AMD);
+        _decoder64 = Decoder.Create(64, _bytes, DecoderOptions.AMD);
         _exit = Exit;
         _goTo = instruction => _current = instruction;
         _exitApart = displacement => (_inLoop ? _loopApart : _apart).Add(WayOut(displacement));

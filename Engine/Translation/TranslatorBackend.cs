@@ -46,6 +46,9 @@ public sealed class TranslatorBackend : IVcpuBackend
     /// <summary>The longest that the guest had to stand still for one piece of this work, since the start.</summary>
     public TimeSpan Longest(CodeWork work) => _interpreter.Longest(work);
 
+    /// <summary>How long the guest had to stand still for all of this work, since the start.</summary>
+    public TimeSpan Total(CodeWork work) => _interpreter.Total(work);
+
     /// <summary>Whether such work is measured in the thread's processor time, which what else runs on the host does not lengthen: a system call each time.</summary>
     public bool CountsProcessorTime
     {

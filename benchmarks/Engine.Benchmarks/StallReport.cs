@@ -1,5 +1,6 @@
+using System.Diagnostics;
 using System.Globalization;
-using System.Text;
+using System.Runtime;
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Host;
 using Godwit.Engine.Interpreter;
@@ -31,7 +32,7 @@ internal static class StallReport
     private static async Task BootAsync(string[] args, long codeMib, long nativeMib, bool report)
     {
         TimedBackend? timed = null;
-        await using PromptedGuest guest = await PromptedGuest.StartAsync("stalls", args[2], args[3], ClockMode.Host, vcpu => timed = new TimedBackend(new TranslatorBackend(vcpu, codeMib << 20, nativeMib << 20) { CountsProcessorTime = true }));
+        await using PromptedGuest guest = await PromptedGuest.StartAsync("stalls", args[2], args[3], ClockMode.Host, vcpu => timed = new TimedBackend(new TranslatorBackend(vcpu, codeMib << 20, nativeMib << 20) { CountsProcessorTime = true }, vcpu));
         MachineActor machine = guest.Machine;
         foreach (string command in (string[])["", .. args[4..]])
         {
@@ -50,11 +51,15 @@ internal static class StallReport
         }
     }
 
-    /// <summary>Notes how much processor time slices take: as long may a timer wait.</summary>
-    private sealed class TimedBackend(TranslatorBackend inner) : IVcpuBackend
+    /// <summary>Notes how much processor time slices take, as long may a timer wait, and what the longest of them did.</summary>
+    private sealed class TimedBackend(TranslatorBackend inner, Vcpu vcpu) : IVcpuBackend
     {
+        private const int Kept = 24;
+
         private readonly long[] _over = new long[4];
-        private long _slices, _longest;
+        private readonly PriorityQueue<string, long> _longest = new();
+        private readonly double[] _work = new double[Enum.GetValues<CodeWork>().Length];
+        private long _slices, _allocated;
 
         public TranslatorBackend Inner => inner;
 
@@ -62,13 +67,30 @@ internal static class StallReport
 
         public VcpuExit RunSlice(long budget)
         {
-            long began = HostThread.CpuNanoseconds;
+            for (int i = 0; i < _work.Length; i++)
+                _work[i] = inner.Total((CodeWork)i).TotalMicroseconds;
+            ulong retired = vcpu.State.RetiredInstructions;
+            long faults = HostThread.PageFaults, compiled = JitInfo.GetCompiledMethodCount(currentThread: true);
+            TimeSpan compiling = JitInfo.GetCompilationTime(currentThread: true), collecting = GC.GetTotalPauseDuration();
+            long allocated = GC.GetAllocatedBytesForCurrentThread();
+            long wall = Stopwatch.GetTimestamp(), began = HostThread.CpuNanoseconds;
             VcpuExit exit = inner.RunSlice(budget);
             long took = HostThread.CpuNanoseconds - began;
             _slices++;
-            _longest = Math.Max(_longest, took);
+            _allocated += GC.GetAllocatedBytesForCurrentThread() - allocated;
             for (int i = 0, limit = 250_000; i < _over.Length && took > limit; i++, limit *= 2)
                 _over[i]++;
+            if (_longest.Count == Kept && _longest.TryPeek(out _, out long least) && took <= least)
+                return exit;
+            string what = string.Create(CultureInfo.InvariantCulture,
+                $"{took / 1000,6} us ({Stopwatch.GetElapsedTime(wall).TotalMicroseconds:F0} of wall time): {vcpu.State.RetiredInstructions - retired} of {budget} instructions, {HostThread.PageFaults - faults} page faults, "
+                + $"{JitInfo.GetCompiledMethodCount(currentThread: true) - compiled} methods compiled in {(JitInfo.GetCompilationTime(currentThread: true) - compiling).TotalMicroseconds:F0} us, collections {(GC.GetTotalPauseDuration() - collecting).TotalMicroseconds:F0} us");
+            for (int i = 0; i < _work.Length; i++)
+                what += string.Create(CultureInfo.InvariantCulture, $", {(CodeWork)i} {inner.Total((CodeWork)i).TotalMicroseconds - _work[i]:F0}");
+            if (_longest.Count < Kept)
+                _longest.Enqueue(what, took);
+            else
+                _longest.EnqueueDequeue(what, took);
             return exit;
         }
 
@@ -77,6 +99,7 @@ internal static class StallReport
         public void Dispose() => inner.Dispose();
 
         public string Report() => string.Create(CultureInfo.InvariantCulture,
-            $"{_slices:N0} slices, the longest {_longest / 1000} us of processor time; {_over[0]} over 250 us, {_over[1]} over 500, {_over[2]} over 1000, {_over[3]} over 2000");
+            $"{_slices:N0} slices, {_allocated >> 10:N0} KiB of objects; processor time of {_over[0]} over 250 us, {_over[1]} over 500, {_over[2]} over 1000, {_over[3]} over 2000; the longest:\n")
+            + string.Join('\n', _longest.UnorderedItems.OrderByDescending(slice => slice.Priority).Select(slice => slice.Element));
     }
 }

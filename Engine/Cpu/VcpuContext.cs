@@ -99,7 +99,7 @@ public unsafe struct VcpuContext
     public fixed ulong NativeGroups[16];
 
     /// <summary>Translated code's own: the TLB entries that a loop goes on with.</summary>
-    public fixed ulong NativeSlots[8];
+    public fixed ulong NativeSlots[24];
 
     /// <summary>The way into translated code.</summary>
     public void* NativeEntry;

@@ -62,7 +62,7 @@ internal sealed class AccessGroups(RegisterMap map)
         {
             run[i].Access = default;
             run[i].IsAligned = false;
-            if (Operand(run[i], out Operation operation))
+            if (!run[i].IsFixed && Operand(run[i], out Operation operation))
             {
                 Add(i, operation);
                 if (operation.Aligns && operation.Steps == 0)

@@ -62,6 +62,8 @@ internal sealed class BitCode(HostEmitter code, MemoryCode memory, FlagCode flag
         if (instruction.Op0Kind == OpKind.Memory)
             return Test(ref guest, exit);
         int size = instruction.Op0Register.GetSize();
+        if (Plain(guest, size))
+            return true;
         if (guest.Memory != MemoryUse.None)
             memory.Check(instruction, size, write: false, exit);
         switch (instruction.Mnemonic)
@@ -96,6 +98,31 @@ internal sealed class BitCode(HostEmitter code, MemoryCode memory, FlagCode flag
                 Three(instruction, size, guest.Live);
                 break;
         }
+        return true;
+    }
+
+    /// <summary>The guest's instruction itself, where its operands are in host registers and nobody looks at its flags.</summary>
+    private bool Plain(in GuestInstruction guest, int size)
+    {
+        Instruction instruction = guest.Instruction;
+        // MULX, ADCX and ADOX are more; scans of 32 bits leave different upper halves.
+        if (guest.Live != RflagsBits.None && guest.Kills != RflagsBits.None || instruction.Mnemonic is Mnemonic.Mulx or Mnemonic.Adcx or Mnemonic.Adox
+            || (instruction.Mnemonic is Mnemonic.Bsf or Mnemonic.Bsr && size != 8))
+            return false;
+        for (int i = 0; i < instruction.OpCount; i++)
+        {
+            if (instruction.GetOpKind(i) == OpKind.Memory)
+                return false;
+            if (instruction.GetOpKind(i) != OpKind.Register)
+                continue;
+            int home = memory.Home(HostRegisters.Number(instruction.GetOpRegister(i)));
+            if (home < 0)
+                return false;
+            instruction.SetOpRegister(i, RegisterCode.Sized(home, size));
+        }
+        code.Add(instruction);
+        if (guest.Kills != RflagsBits.None)
+            flags.Written(FlagResult.Logic, RflagsBits.None, Register.None);
         return true;
     }
 

@@ -35,12 +35,18 @@ internal sealed unsafe partial class BlockTranslator
         _inLoop = false;
         _count = _memory.Turn = _charged;
         _isLoop = loops && from == 0 && to == _count
-            && _instructions[to - 1].Form is Form.ConditionalJump or Form.Jump && _ops[to - 1]->Immediate == block->Rip && IsStraight(to - 1);
+            && _instructions[to - 1].Form is Form.ConditionalJump or Form.Jump && LeadsTo(block->Rip, to - 1) && IsStraight(to - 1);
         if (from == 0)
             IsLoop = _isLoop;
+        foreach (ref GuestInstruction guest in _instructions.AsSpan(from, to - from))
+            guest.IsFixed = guest.IsReached = false;
         if (_isLoop)
             _operands.Find(_instructions.AsSpan(0, _count));
     }
+
+    /// <summary>Whether one of a branch's ways is to an address.</summary>
+    private bool LeadsTo(ulong rip, int branch) =>
+        _ops[branch]->Immediate == rip || (_instructions[branch].Form == Form.ConditionalJump && _ops[branch]->NextRip == rip);
 
     /// <summary>Whether every check of memory is passed each time.</summary>
     private bool IsStraight(int to)
@@ -71,6 +77,9 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>The branch of a loop to itself; false: another turn follows. The flags that it needs are in the host's.</summary>
     private bool Again(byte condition, Op* op)
     {
+        (ulong head, ulong next) = (op->Immediate, op->NextRip);
+        if (head != _ops[0]->Rip)
+            (condition, head, next) = ((byte)(condition ^ 1), next, head);
         if (HasTurnsLeft)
         {
             _left.Add((_code.JumpIf((byte)(condition ^ 1)), _current, _flags.Place));
@@ -87,11 +96,11 @@ internal sealed unsafe partial class BlockTranslator
         else
         {
             _flags.Settle();
-            _edges.FollowIf(condition, op->Immediate, op->Rip);
+            _edges.FollowIf(condition, head, op->Rip);
         }
         _flags.Settle();
         _loopEnd = _code.Offset;
-        _edges.Follow(op->NextRip, op->Rip);
+        _edges.Follow(next, op->Rip);
         return true;
     }
 
@@ -117,19 +126,25 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>Writes the second copy; false: it would be too long, or an instruction cannot be encoded.</summary>
-    private bool Loop(Block* block, int first, int body)
+    /// <param name="block">The loop's first block.</param>
+    /// <param name="first">The entry of the first copy.</param>
+    /// <param name="bytes">Bytes of that.</param>
+    private bool Loop(Block* block, int first, int bytes)
     {
         if (_again.Count == 0)
             return true;
-        int bytes = _code.Offset - body;
         if (bytes > MostTurnBytes)
             return false;
         for (_turns = MostTurns; _turns > 1 && _turns * _count > LongestTrace || _turns * bytes > MostTurnBytes; _turns /= 2)
         {
         }
         int all = _turns * _count;
+        for (int i = 0; i < _count; i++)
+            _instructions[i].IsReached = _instructions[i].IsFixed;
         for (int i = _count; i < all; i++)
             _instructions[i] = _instructions[i - _count];
+        if (Live(0, all) != all)
+            return false;
         _groups.Find(_instructions.AsSpan(0, all));
         _inLoop = true;
         _loopTop = _edges.EnterLoop(block->Rip, all, first, _flags, _loopState);

@@ -131,7 +131,9 @@ internal sealed unsafe partial class BlockTranslator
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
             _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, Uncharged(from), FlagCode.InRax)));
-        if (!Body(block, from, to, apart: null) || !Loop(block, entry, body) || !BodyApart(block, _apart, to, SlotUse.None))
+        bool done = Body(block, from, to, apart: null);
+        int bytes = _code.Offset - body;
+        if (!done || !BodyApart(block, _apart, to, SlotUse.None) || !Loop(block, entry, bytes))
         {
             _code.Offset = start;
             _vectors.Drop();
@@ -154,6 +156,8 @@ internal sealed unsafe partial class BlockTranslator
     {
         if (ways.Count == 0)
             return true;
+        bool isLoop = _isLoop;
+        _isLoop &= _inLoop;
         _memory.Start(grouped: false, slots);
         ways.Sort(static (a, b) => a.Instruction.CompareTo(b.Instruction));
         _flags.State = FlagCode.InRax;
@@ -171,6 +175,7 @@ internal sealed unsafe partial class BlockTranslator
             _flags.Restore(way.Flags);
             _code.Jump(landing);
         }
+        _isLoop = isLoop;
         return true;
     }
 
@@ -387,8 +392,13 @@ internal sealed unsafe partial class BlockTranslator
     {
         Register destination = instruction.Op0Register;
         int size = destination.GetSize();
-        _memory.Compute(instruction);
         int guest = HostRegisters.Number(destination);
+        if (_map.Home(guest) >= 0 && (size == 8 || (size == 4 && !instruction.IsIPRelativeMemoryOperand)))
+        {
+            _memory.Compute(instruction, to: _map.Home(guest), wide: size == 8);
+            return;
+        }
+        _memory.Compute(instruction);
         if (size == 2)
         {
             int home = _memory.Load(guest, HostRegisters.Second);
@@ -415,6 +425,8 @@ internal sealed unsafe partial class BlockTranslator
         int scratch = guest.Memory != MemoryUse.None ? HostRegisters.Second : HostRegisters.First;
         int firstGuest = -1, firstHome = -1, secondGuest = -1, secondHome = -1;
         bool storesFirst = false, storesSecond = false;
+        if (guest.Memory == MemoryUse.None && !guest.UsesAccumulator)
+            ContextOperand.Replace(ref instruction, _map);
         for (int i = 0; i < instruction.OpCount; i++)
         {
             if (instruction.GetOpKind(i) != OpKind.Register)
@@ -465,8 +477,7 @@ internal sealed unsafe partial class BlockTranslator
             : guest.UsesAccumulator ? HostRegisters.OfSize(HostRegisters.Accumulator, Accumulator(instruction))
             : instruction.Op0Register;
         _flags.Written(guest.Flags, guest.Live, product);
-        if (guest.Memory == MemoryUse.None)
-            _flags.Recall(instruction, guest.Flags);
+        _flags.Recall(instruction, guest.Flags);
         return true;
     }
 

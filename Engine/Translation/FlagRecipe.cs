@@ -39,8 +39,11 @@ internal readonly struct FlagRecipe : IEquatable<FlagRecipe>
     /// <summary>The recipe of an instruction on host registers, which has run; there may be none.</summary>
     public static FlagRecipe Of(in Instruction instruction, FlagResult result)
     {
-        if (result is not (FlagResult.Arithmetic or FlagResult.Logic) || instruction.OpCount != 2 || !IsHome(instruction.Op0Register)
-            || instruction.Op0Kind != OpKind.Register || (instruction.Op1Kind == OpKind.Register && !IsHome(instruction.Op1Register)) || instruction.Op1Kind == OpKind.Memory)
+        if (result is not (FlagResult.Arithmetic or FlagResult.Logic) || instruction.OpCount != 2 || instruction.Op0Kind != OpKind.Register || !IsHome(instruction.Op0Register))
+            return default;
+        // Of what has made a logical result nothing is asked.
+        bool isLogic = instruction.Mnemonic is Mnemonic.And or Mnemonic.Or or Mnemonic.Xor;
+        if (!isLogic && (instruction.Op1Kind == OpKind.Memory || (instruction.Op1Kind == OpKind.Register && !IsHome(instruction.Op1Register))))
             return default;
         switch (instruction.Mnemonic)
         {

@@ -126,6 +126,13 @@ internal struct GuestInstruction
     /// <summary>The memory operand, in a loop, is not near where it was the turn before.</summary>
     public bool Wanders;
 
+    /// <summary>The memory operand, in a loop, is in one place all the time, whose host address is kept in a place of the context.</summary>
+    public bool IsFixed;
+    public byte Place;
+
+    /// <summary>It has been reached in the first turn: the instruction cannot leave.</summary>
+    public bool IsReached;
+
     /// <summary>RAX is an operand that the encoding does not name.</summary>
     public bool UsesAccumulator;
 
@@ -136,7 +143,7 @@ internal struct GuestInstruction
     public RflagsBits Live;
 
     /// <summary>Whether the state must be the interpreter's when the instruction starts: it may leave translated code.</summary>
-    public readonly bool MayLeave => Memory != MemoryUse.None || (Form is not (Form.Copied or Form.Address or Form.Nothing or Form.Vector) && !Stays);
+    public readonly bool MayLeave => (Memory != MemoryUse.None && !IsReached) || (Form is not (Form.Copied or Form.Address or Form.Nothing or Form.Vector) && !Stays);
 
     private static readonly Dictionary<Code, Code> _generalForms = GeneralForms();
 

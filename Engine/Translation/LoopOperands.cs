@@ -34,6 +34,28 @@ internal sealed class LoopOperands
                 loop[i].Wanders = loop[i].Memory != MemoryUse.None && (IsWild(instruction.MemoryBase) || IsWild(instruction.MemoryIndex));
                 Follow(instruction);
             }
+        Fix(loop);
+    }
+
+    /// <summary>Finds operands whose registers nothing writes.</summary>
+    private void Fix(Span<GuestInstruction> loop)
+    {
+        uint written = 0;
+        foreach (ref readonly GuestInstruction guest in loop)
+            foreach (UsedRegister used in _registers.GetInfo(guest.Instruction).GetUsedRegisters())
+                if (used.Register.IsGPR() && used.Access is not (OpAccess.Read or OpAccess.CondRead or OpAccess.None or OpAccess.NoMemAccess))
+                    written |= 1u << HostRegisters.Number(used.Register);
+        byte place = 0;
+        foreach (ref GuestInstruction guest in loop)
+        {
+            ref readonly Instruction instruction = ref guest.Instruction;
+            guest.IsFixed = place < MemoryCode.Places && guest.Form is Form.Copied or Form.Vector && guest.Memory != MemoryUse.None
+                && !IsWritten(instruction.MemoryBase) && !IsWritten(instruction.MemoryIndex);
+            if (guest.IsFixed)
+                guest.Place = place++;
+        }
+
+        bool IsWritten(Register register) => register.IsGPR() && (written >> HostRegisters.Number(register) & 1) != 0;
     }
 
     private bool IsWild(Register register) => register.IsGPR() && _places[register.GetFullRegister() - Register.RAX] == Place.Wild;

@@ -45,6 +45,9 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     /// <summary>Slots for the TLB entries of a loop.</summary>
     private const int Slots = 8;
 
+    /// <summary>Operands of a loop whose host addresses are kept behind them.</summary>
+    public const int Places = 16;
+
     /// <summary>No slot.</summary>
     private const int None = -1;
 
@@ -81,28 +84,33 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     /// <summary>The address of a memory operand into the first scratch register, without its segment's base. No flags are written.</summary>
     /// <param name="instruction">The instruction with the operand.</param>
     /// <param name="less">Subtracted from the address.</param>
-    public void Compute(in Instruction instruction, int less = 0)
+    /// <param name="to">Another register to compute it into.</param>
+    /// <param name="wide">Whether that takes 64 bits of the address, or 32, if that is not relative to RIP.</param>
+    public void Compute(in Instruction instruction, int less = 0, int to = HostRegisters.First, bool wide = true)
     {
-        _held = 0;
+        if (to == HostRegisters.First)
+            _held = 0;
         Register @base = instruction.MemoryBase, index = instruction.MemoryIndex;
         if (instruction.IsIPRelativeMemoryOperand)
         {
             // Of 32 bits, it is not as far from another RIP.
             if (@base == Register.EIP)
                 code.Fix();
-            code.Place(HostRegisters.First, instruction.IPRelativeMemoryAddress - (ulong)less);
+            code.Place(to, instruction.IPRelativeMemoryAddress - (ulong)less);
         }
         else if (@base == Register.None && index == Register.None)
-            code.Constant(HostRegisters.First, instruction.MemoryDisplSize == 4 ? (uint)instruction.MemoryDisplacement64 : instruction.MemoryDisplacement64);
+            code.Constant(to, Cut(instruction.MemoryDisplacement64, wide && instruction.MemoryDisplSize != 4));
         else
         {
-            bool wide = (@base != Register.None ? @base : index).GetSize() == 8;
+            wide &= (@base != Register.None ? @base : index).GetSize() == 8;
             int from = @base == Register.None ? HostEmitter.None : Load(HostRegisters.Number(@base), HostRegisters.First);
             int by = index == Register.None ? HostEmitter.None : Load(HostRegisters.Number(index), HostRegisters.Second);
             int scale = System.Numerics.BitOperations.Log2((uint)instruction.MemoryIndexScale);
-            code.Memory(HostEmitter.LeaOp, HostRegisters.First, from, by, scale, unchecked((int)instruction.MemoryDisplacement64 - less), wide);
+            code.Memory(HostEmitter.LeaOp, to, from, by, scale, unchecked((int)instruction.MemoryDisplacement64 - less), wide);
         }
     }
+
+    private static ulong Cut(ulong value, bool wide) => wide ? value : (uint)value;
 
     /// <summary>Adds the base of an operand's segment. In 32-bit code FS and GS must be flat, as the other segments are then.</summary>
     private void AddSegment(in Instruction instruction, int size, Action<int> miss)
@@ -187,7 +195,9 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     {
         GroupedAccess access = _grouped ? guest.Access : default;
         bool pushes = guest.Form is Form.Push or Form.PushConstant or Form.Call, writes = pushes || guest.Memory == MemoryUse.Write;
-        Wanders = guest.Wanders;
+        if (guest.IsReached)
+            return Reached(guest.Place);
+        Wanders = guest.Wanders || guest.IsFixed;
         _added = access.Group != 0 && access.Steps != 0;
         if (access.Group != 0 && !access.Leads)
         {
@@ -219,6 +229,8 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
             if (access.Group == 0)
             {
                 Look(size, writes, miss);
+                if (guest.IsFixed && _slots == SlotUse.Note)
+                    code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, PlaceOf(guest.Place));
                 return 0;
             }
         }
@@ -263,6 +275,19 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         instruction.MemoryDisplSize = displacement == 0 ? 0 : displacement <= sbyte.MaxValue ? 1 : 8;
         instruction.SegmentPrefix = Register.None;
     }
+
+    /// <summary>The host address of an operand that is where it was in the first turn, into the first scratch register.</summary>
+    private int Reached(int place)
+    {
+        int held = -1 - place;
+        _added = false;
+        if (_held != held)
+            code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, PlaceOf(place));
+        _held = held;
+        return 0;
+    }
+
+    private static int PlaceOf(int place) => ContextLayout.Slots + sizeof(ulong) * (Slots + place);
 
     private static int SlotOf(in GroupedAccess access) => ContextLayout.Groups + access.Group * sizeof(ulong);
 

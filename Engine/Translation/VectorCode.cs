@@ -60,7 +60,7 @@ internal sealed class VectorCode(HostEmitter code, MemoryCode memory, FlagCode f
     {
         int displacement = memory.Reach(guest, exit, apart);
         int size = instruction.MemorySize.GetSize();
-        if (!guest.IsAligned && size >= Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0)
+        if (!guest.IsAligned && !guest.IsReached && size >= Aligned && (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0)
             memory.Align(displacement, size, exit);
         memory.Replace(ref instruction, displacement);
     }

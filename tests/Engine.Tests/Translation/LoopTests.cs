@@ -132,7 +132,9 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
 
     private static void Loop(Assembler a, Random random)
     {
-        Label again = a.CreateLabel(), next = a.CreateLabel();
+        Label again = a.CreateLabel(), next = a.CreateLabel(), entry = a.CreateLabel();
+        // Entered in its middle, a loop is closed by a branch that mostly does not jump.
+        bool isRotated = random.Next(3) == 0;
         AssemblerRegister64 pointer = random.Next(3) == 0 ? r8 : rsi, step = random.Next(4) == 0 ? r9 : rdx;
         a.lea(r13, __[next]);
         a.mov(pointer, (long)Window + random.Next(-200, WindowPages * (int)PageNumber.Size));
@@ -147,11 +149,21 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
         a.mov(rdi, (long)Window + random.Next((int)PageNumber.Size));
         bool stepped = random.Next(2) == 0;
         int constant = random.Next(-64, 200);
-        a.Label(ref again);
+        if (isRotated)
+        {
+            a.jmp(entry);
+            a.Label(ref again);
+            Advance();
+            a.dec(ecx);
+            a.jz(next);
+            a.Label(ref entry);
+        }
+        else
+            a.Label(ref again);
         for (int i = random.Next(1, 6); i > 0; i--)
         {
             int place = random.Next(-60, 60);
-            switch (random.Next(10))
+            switch (random.Next(12))
             {
                 case 0: a.mov(eax, __dword_ptr[pointer + place]); break;
                 case 1: a.mov(__byte_ptr[pointer + place], 1); break;
@@ -163,18 +175,35 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
                 case 7: a.movzx(eax, __byte_ptr[pointer + place]); a.add(bl, __byte_ptr[rdi + rax]); break;
                 case 8: a.mov(rdi, __qword_ptr[pointer + place]); a.and(rdi, 0x1ff0); a.add(rdi, (int)Window); break;
                 case 9: a.add(rbx, pointer); break;
+                case 10: a.add(__dword_ptr[rdi + place], ebx); break;
+                case 11: a.shl(rbx, 3); a.sub(rbx, __qword_ptr[rdi + place]); break;
             }
         }
-        if (stepped)
-            a.add(pointer, step);
+        if (isRotated)
+        {
+            a.test(ecx, 7);
+            a.jnz(again);
+            a.inc(rbx);
+            a.jmp(again);
+        }
         else
-            a.add(pointer, constant);
-        if (random.Next(2) == 0)
-            a.mov(__byte_ptr[pointer], bl);
-        a.dec(ecx);
-        a.jnz(again);
+        {
+            Advance();
+            a.dec(ecx);
+            a.jnz(again);
+        }
         a.Label(ref next);
         a.nop();
+
+        void Advance()
+        {
+            if (stepped)
+                a.add(pointer, step);
+            else
+                a.add(pointer, constant);
+            if (random.Next(2) == 0)
+                a.mov(__byte_ptr[pointer], bl);
+        }
     }
 
     private static TestMachine Strings(int seed, int size, Func<Vcpu, IVcpuBackend> backend)

@@ -101,6 +101,12 @@ public unsafe struct VcpuContext
     /// <summary>Translated code's own: the TLB entries that a loop goes on with.</summary>
     public fixed ulong NativeSlots[24];
 
+    /// <summary>The linear address that translated code did not find in the TLB, what it tells of the access, and where it goes on.</summary>
+    public ulong NativeMiss, NativeMissRecord, NativeResume;
+
+    /// <summary>What <see cref="NativeVectors"/> was then.</summary>
+    public byte NativeMissVectors;
+
     /// <summary>The way into translated code.</summary>
     public void* NativeEntry;
 

@@ -61,6 +61,28 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         _c->Tlb = _bank.Entries;
     }
 
+    /// <summary>
+    /// Fills the entry of an access that missed, with what the access does to page tables and to the dirty log. False: it
+    /// has to be executed, and nothing is recorded: it faults, reaches a device, two pages or code, or must be seen.
+    /// </summary>
+    public bool Fill(ulong address, int size, bool write)
+    {
+        if (!_c->State.Mode64)
+            address = (uint)address;
+        else if (!Paging.IsCanonical(address))
+            return false;
+        if (_bank == _never || (address & OffsetMask) + (ulong)size > PageNumber.Size)
+            return false;
+        if (Resolve(address, write ? PageAccess.Write : PageAccess.Read, out ulong physical) == null)
+        {
+            if (physical == NoPhysical)
+                _c->Fault = new Fault { Vector = Fault.None };
+            return false;
+        }
+        TlbEntry* entry = _bank.Entries + Index(address);
+        return (write ? entry->WriteTag : entry->ReadTag) == (address & ~OffsetMask);
+    }
+
     /// <summary>A load that missed. At most a page.</summary>
     public bool Read(ulong address, byte* destination, int size)
     {

@@ -130,7 +130,7 @@ internal sealed unsafe partial class BlockTranslator
         _map.Enter();
         VectorTraits traits = Vectors(from, to);
         if (traits != VectorTraits.None)
-            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, Uncharged(from), FlagCode.InRax)));
+            _vectors.Require((traits & VectorTraits.Wide) != 0, displacement => _exits.Add(new Way(displacement, from, Uncharged(from), FlagCode.InRax, default)));
         bool done = Body(block, from, to, apart: null);
         int bytes = _code.Offset - body;
         if (!done || !BodyApart(block, _apart, to, SlotUse.None) || !Loop(block, entry, bytes))
@@ -515,10 +515,20 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Instructions of a loop's later turns and of a trace's later blocks, which have been charged.</summary>
     private int Uncharged(int instruction) => (_inLoop ? (_turns - 1 - instruction / _count) * _count : 0) + _charged - _blockEnds[instruction % _count];
 
-    private Way WayOut(int displacement) => new(displacement, _current, Uncharged(_current), _flags.State);
+    private Way WayOut(int displacement) => new(displacement, _current, Uncharged(_current), _flags.State, default);
 
     /// <summary>A jump out of the code, to the instruction that is being emitted.</summary>
-    private void Exit(int displacement) => _exits.Add(WayOut(displacement) with { Instruction = _current % _count });
+    private void Exit(int displacement)
+    {
+        Miss miss = _memory.Missed;
+        ref readonly Instruction instruction = ref _instructions[_current].Instruction;
+        // A masked store may write nothing, so that only its execution tells whether the page is written to.
+        if (VectorForms.IsMaskedMove(instruction.Mnemonic))
+            miss = default;
+        else if (miss.Size >= VectorCode.Aligned)
+            miss = miss with { IsAligned = instruction.Mnemonic == Mnemonic.Cmpxchg16b || (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) != 0 };
+        _exits.Add(WayOut(displacement) with { Instruction = _current % _count, Miss = miss });
+    }
 
     /// <summary>Writes where the jumps out lead, those of one instruction to one place.</summary>
     private void Exits()
@@ -533,6 +543,12 @@ internal sealed unsafe partial class BlockTranslator
             {
                 (before, offset) = (way, _code.Offset);
                 _flags.Restore(way.Flags);
+                if (way.Miss.Size != 0)
+                {
+                    _edges.Leave(_starts[way.Instruction], way.Flags.Image, way.Miss, way.Uncharged);
+                    _code.PatchDisplacement(way.Displacement, offset);
+                    continue;
+                }
                 _edges.GiveBack(way.Uncharged);
                 _map.Return();
                 _edges.Leave(_starts[way.Instruction], way.Flags.Image);
@@ -542,5 +558,5 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>A jump from an instruction of the block to code that is written later, and what is given back of the budget there.</summary>
-    private readonly record struct Way(int Displacement, int Instruction, int Uncharged, FlagState Flags);
+    private readonly record struct Way(int Displacement, int Instruction, int Uncharged, FlagState Flags, Miss Miss);
 }

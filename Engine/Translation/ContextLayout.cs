@@ -33,6 +33,10 @@ internal static unsafe class ContextLayout
         HostMxcsr = (int)((byte*)&context.HostMxcsr - start);
         Target = (int)((byte*)&context.NativeTarget - start);
         TargetCode = (int)((byte*)&context.NativeTargetCode - start);
+        Miss = (int)((byte*)&context.NativeMiss - start);
+        MissRecord = (int)((byte*)&context.NativeMissRecord - start);
+        Resume = (int)((byte*)&context.NativeResume - start);
+        MissVectors = (int)(&context.NativeMissVectors - start);
     }
 
     public static int Gpr { get; }
@@ -78,6 +82,14 @@ internal static unsafe class ContextLayout
     public static int Target { get; }
 
     public static int TargetCode { get; }
+
+    public static int Miss { get; }
+
+    public static int MissRecord { get; }
+
+    public static int Resume { get; }
+
+    public static int MissVectors { get; }
 
     /// <summary>A segment's selector and, 2 bytes on, its attributes; its limit lies 4 bytes before.</summary>
     public static int Selector(Iced.Intel.Register segment) => Registers.SegmentOffset(segment) + SelectorOffset;

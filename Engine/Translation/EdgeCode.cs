@@ -15,8 +15,11 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     /// <summary>Bytes of a way by the jump cache at most.</summary>
     public const int TableBytes = 64;
 
+    /// <summary>What code that leaves for a miss returns: no op lies there.</summary>
+    public const int Missed = 1;
+
     private readonly List<(int Jump, ulong Target, bool Polls, bool Crosses)> _jumps = [];
-    private int _leaveWithLink, _leave, _leaveKept, _go;
+    private int _leaveWithLink, _leave, _leaveKept, _go, _missed, _missedKept;
     private readonly List<(int Jump, ulong Target, ulong From)> _returning = [];
     private RegisterMap? _map;
     private bool _polls;
@@ -25,23 +28,41 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     public int Go => _go;
 
     /// <summary>
-    /// Writes the ways out that all blocks share: with RIP in the first scratch register and a link's number in the
-    /// second, with RIP, and with the op to go on with in the second. The last ends where the state is to be stored, with what
-    /// is returned in RAX.
+    /// Writes the ways out that all blocks share: for a miss, with the address in the first scratch register and its record
+    /// in the second, with RIP in the first and a link's number in the second, with RIP, and with the op to go on with in the
+    /// second. The last ends where the state is to be stored, with what is returned in RAX.
     /// </summary>
     public void WriteLeave()
     {
+        _missed = code.Offset;
+        StoreFlags();
+        _missedKept = code.Offset;
+        code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Miss);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, ContextLayout.MissRecord);
+        // movzx r11d, byte [vectors]; mov [miss vectors], r11b
+        code.Bytes(0x45, 0x0f, 0xb6, 0x9f);
+        code.Int32(ContextLayout.Vectors);
+        code.Bytes(0x45, 0x88, 0x9f);
+        code.Int32(ContextLayout.MissVectors);
+        code.Constant(HostRegisters.Second, Missed);
+        int leave = code.JumpLater();
         _leaveWithLink = code.Offset;
         code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, ContextLayout.Link, wide: false);
         _go = code.Offset;
         code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Rip);
         code.Constant(HostRegisters.Second, 0);
         _leave = code.Offset;
+        StoreFlags();
+        _leaveKept = code.Offset;
+        code.Land(leave);
+        code.Move(HostRegisters.Rax, HostRegisters.Second);
+    }
+
+    private void StoreFlags()
+    {
         // mov [flags], ax
         code.Bytes(0x66);
         code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
-        _leaveKept = code.Offset;
-        code.Move(HostRegisters.Rax, HostRegisters.Second);
     }
 
     /// <summary>A run starts: another's jumps are forgotten.</summary>
@@ -60,6 +81,24 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     {
         code.OpAddress(HostRegisters.Second, op);
         code.Jump(flags == FlagImage.Context ? _leaveKept : _leave);
+    }
+
+    /// <summary>Leaves for a miss: the check is to be made again once the TLB has the page, or else the op is to go on with.</summary>
+    public void Leave(Op* op, FlagImage flags, in Miss miss, int uncharged)
+    {
+        code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, miss.Tag);
+        _map!.Return();
+        int displacement = code.CodeAddress(HostRegisters.Second);
+        code.Jump(flags == FlagImage.Context ? _missedKept : _missed);
+        code.Land(displacement);
+        int record = code.Offset;
+        code.OpAddress(op);
+        code.Int32(_map.Lends ? sizeof(MissRecord) : miss.Begins - record);
+        code.Bytes((byte)miss.Size, (byte)(miss.Size >> 8), (byte)((miss.Writes ? MissRecord.Write : 0) | (miss.IsAligned ? MissRecord.Aligned : 0)), (byte)uncharged);
+        if (!_map.Lends)
+            return;
+        _map.Enter();
+        code.Jump(miss.Begins);
     }
 
     /// <summary>

@@ -95,6 +95,12 @@ internal sealed unsafe partial class HostEmitter
     {
         Rex(true, 0, None, register);
         *_at++ = (byte)(0xb8 | (register & 7));
+        OpAddress(op);
+    }
+
+    /// <summary>Writes the address of an op.</summary>
+    public void OpAddress(Op* op)
+    {
         *(ulong*)_at = (ulong)op;
         _at += sizeof(ulong);
         Note(RelocationKind.Op, Offset - sizeof(ulong), (ulong)op);

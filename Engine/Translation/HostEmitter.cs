@@ -243,12 +243,13 @@ internal sealed unsafe partial class HostEmitter : CodeWriter, IDisposable
     /// <summary>Points an earlier jump here.</summary>
     public void Land(int displacement) => *(int*)(_mapping.Writable + displacement) = Offset - (displacement + sizeof(int));
 
-    /// <summary>The address of code already written, relative to RIP.</summary>
-    public void CodeAddress(int register, int target)
+    /// <summary>The address of code into a register, relative to RIP; filled in later. Returns where the displacement lies.</summary>
+    public int CodeAddress(int register)
     {
         Rex(true, register, None, 0);
         Bytes(LeaOp, (byte)(5 | (register & 7) << 3));
-        Displacement(target);
+        Int32(0);
+        return Offset - sizeof(int);
     }
 
     public void Dispose() => _mapping.Dispose();

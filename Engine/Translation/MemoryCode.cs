@@ -42,6 +42,9 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     private SlotUse _slots;
     private int _slot;
 
+    /// <summary>Where the check that is being emitted begins: with the flags saved, and an address to compute.</summary>
+    private int _begins;
+
     /// <summary>Slots for the TLB entries of a loop.</summary>
     private const int Slots = 8;
 
@@ -158,6 +161,9 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         _held = 0;
     }
 
+    /// <summary>The check whose miss is being told of; none where something else leads out.</summary>
+    public Miss Missed { get; private set; }
+
     /// <summary>The instruction that is being emitted, for <see cref="WriteStrays"/>.</summary>
     public int Instruction { get; set; }
 
@@ -173,6 +179,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
             code.Land(stray.Jump);
             at(stray.Instruction);
             flags.State = stray.Flags;
+            _begins = stray.Begins;
             code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, stray.Tag);
             Find(stray.Size, stray.Tag, stray.Miss);
             code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, stray.Slot);
@@ -212,6 +219,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
             flags.Normalize();
         else
             flags.SaveLazily();
+        _begins = code.Offset;
         if (pushes || guest.Form is Form.Pop or Form.Return)
         {
             Stack(HostRegisters.Stack, (pushes ? -Slot : 0) - access.Offset);
@@ -294,6 +302,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
     {
         flags.SaveLazily();
+        _begins = code.Offset;
         Compute(instruction);
         AddSegment(instruction, size, miss);
         Look(size, write, miss);
@@ -303,6 +312,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss, Action move)
     {
         flags.SaveLazily();
+        _begins = code.Offset;
         Compute(instruction);
         move();
         AddSegment(instruction, size, miss);
@@ -316,6 +326,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     public void CheckAt(int register, int displacement, bool write, Action<int> miss)
     {
         flags.SaveLazily();
+        _begins = code.Offset;
         Stack(register, displacement);
         Look(Slot, write, miss);
     }
@@ -349,7 +360,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
             code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, tag);
             code.Compare(HostRegisters.First, (int)PageNumber.Size - size);
             int jump = code.JumpIf(HostEmitter.IfAbove);
-            _strays.Add(new Stray(jump, code.Offset, tag, size, slot, Instruction, flags.State, miss));
+            _strays.Add(new Stray(jump, code.Offset, _begins, tag, size, slot, Instruction, flags.State, miss));
         }
         else
         {
@@ -388,9 +399,11 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, ContextLayout.Tlb);
         code.Memory(HostEmitter.XorOp, HostRegisters.First, HostRegisters.Second, tag);
         code.Compare(HostRegisters.First, (int)PageNumber.Size - size);
+        Missed = new Miss(_begins, tag, size, tag == WriteTag);
         miss(code.JumpIf(HostEmitter.IfAbove));
+        Missed = default;
     }
 
     /// <summary>A check in a loop that did not find its page in its slot.</summary>
-    private readonly record struct Stray(int Jump, int Back, int Tag, int Size, int Slot, int Instruction, FlagState Flags, Action<int> Miss);
+    private readonly record struct Stray(int Jump, int Back, int Begins, int Tag, int Size, int Slot, int Instruction, FlagState Flags, Action<int> Miss);
 }

@@ -20,6 +20,10 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     private readonly TranslationRing _translations;
     private readonly Traces _traces = new();
     private readonly uint _hot;
+    private readonly byte* _resume;
+
+    /// <summary>Blocks dropped since the start.</summary>
+    private uint _dropped;
 
     /// <param name="vcpu">The vCPU whose blocks are translated.</param>
     /// <param name="bytes">Room for host code, a multiple of the page size.</param>
@@ -53,6 +57,8 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         // jmp r11
         _code.Bytes(0x41, 0xff, 0xe3);
         vectors.WriteLoad();
+        _resume = _code.Base + _code.Offset;
+        vectors.WriteResume();
         _translations = new TranslationRing(_code, _code.Offset, Evict);
         _blocks = new BlockTranslator(vcpu, _code, vectors, _edges);
     }
@@ -96,6 +102,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     public void Dropped(Block* block)
     {
         Statistics?.Forget(block);
+        _dropped++;
         if (HasTranslation(block))
         {
             _translations.Forget(block);
@@ -246,9 +253,37 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         c->NativeLink = 0;
         long before = c->Budget;
         Op* next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, op->Link);
+        if (next == (Op*)EdgeCode.Missed)
+            next = Of(c).MakeUp(c);
         c->State.RetiredInstructions += (ulong)(before - c->Budget);
         ulong native = c->NativeFlags;
         c->SetArithmetic((native >> 8 & AhFlags) | (native & 1) << 11);
+        return next;
+    }
+
+    /// <summary>
+    /// Gives the TLB what host code has missed, and goes back to the check; an access that only its execution can deal
+    /// with (a fault, a device, two pages, code) leaves with its op.
+    /// </summary>
+    private Op* MakeUp(VcpuContext* c)
+    {
+        SoftwareTlb tlb = SoftwareTlb.Of(c);
+        Op* next;
+        do
+        {
+            MissRecord* miss = (MissRecord*)c->NativeMissRecord;
+            uint before = _dropped;
+            // A page table that code shares a page with may have been written to: that code is not to be gone back to.
+            bool faults = (miss->Access & MissRecord.Aligned) != 0 && (c->NativeMiss & (miss->Size - 1u)) != 0;
+            if (faults || !tlb.Fill(c->NativeMiss, miss->Size, (miss->Access & MissRecord.Write) != 0) || _dropped != before)
+            {
+                c->Budget += miss->Uncharged;
+                return miss->Op;
+            }
+            c->NativeResume = c->NativeMissRecord + (ulong)miss->Begins;
+            next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, _resume);
+        }
+        while (next == (Op*)EdgeCode.Missed);
         return next;
     }
 

@@ -43,6 +43,9 @@ internal static class VectorForms
 
     public static VectorTraits Of(Code code) => _traits.GetValueOrDefault(code);
 
+    /// <summary>Whether an instruction reaches only those elements of its operand that a mask names.</summary>
+    public static bool IsMaskedMove(Mnemonic mnemonic) => mnemonic is Mnemonic.Vmaskmovps or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
+
     private static VectorTraits Classify(Code code)
     {
         EncodingKind encoding = code.Encoding();

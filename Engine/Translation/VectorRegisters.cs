@@ -89,6 +89,27 @@ internal sealed class VectorRegisters(HostEmitter code)
         code.Bytes(0xc3);
     }
 
+    /// <summary>Code that goes on where <see cref="Cpu.VcpuContext.NativeResume"/> says, after a miss: with the vector registers loaded that were then.</summary>
+    public void WriteResume()
+    {
+        Was(Loaded);
+        int none = code.JumpIf(HostEmitter.IfEqual);
+        int upper = -1;
+        if (HostFeatures.HasAvx)
+        {
+            Was(UpperLoaded);
+            upper = code.JumpIf(HostEmitter.IfNotEqual);
+        }
+        code.Call(_load);
+        code.Land(none);
+        code.JumpTo(HostRegisters.Context, ContextLayout.Resume);
+        if (upper < 0)
+            return;
+        code.Land(upper);
+        code.Call(_loadUpper);
+        code.JumpTo(HostRegisters.Context, ContextLayout.Resume);
+    }
+
     /// <summary>On the way out: saves what is loaded. Keeps general registers.</summary>
     public void WriteSave()
     {
@@ -174,10 +195,15 @@ internal sealed class VectorRegisters(HostEmitter code)
     }
 
     /// <summary>test byte [NativeVectors], imm8</summary>
-    private void Test(byte bit)
+    private void Test(byte bit) => Test(ContextLayout.Vectors, bit);
+
+    /// <summary>test byte [NativeMissVectors], imm8</summary>
+    private void Was(byte bit) => Test(ContextLayout.MissVectors, bit);
+
+    private void Test(int field, byte bit)
     {
         code.Bytes(0x41, 0xf6, 0x87);
-        code.Int32(ContextLayout.Vectors);
+        code.Int32(field);
         code.Bytes(bit);
     }
 

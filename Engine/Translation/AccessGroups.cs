@@ -20,7 +20,10 @@ internal struct GroupedAccess
     /// <summary>Bytes from the group's lowest to its highest, steps not counted.</summary>
     public short Span;
 
-    /// <summary>Not 0: a register's value is added between accesses, this many times in all. They keep their own addresses.</summary>
+    /// <summary>The accesses keep their own addresses, to which something is added.</summary>
+    public bool Keeps;
+
+    /// <summary>Not 0: a register's value is added between accesses, this many times in all.</summary>
     public byte Steps;
 
     /// <summary>The host register with the step.</summary>
@@ -278,7 +281,7 @@ internal sealed class AccessGroups(RegisterMap map)
                 run[instruction].Access = new GroupedAccess
                 {
                     Group = (byte)number, Leads = leads, Writes = range.Writes, Offset = (short)(low - range.Low), Span = (short)(range.High - range.Low),
-                    Steps = (byte)range.Steps, Step = (byte)map.Home(range.Step),
+                    Keeps = range.IsPlain, Steps = (byte)range.Steps, Step = (byte)map.Home(range.Step),
                 };
                 leads = false;
             }

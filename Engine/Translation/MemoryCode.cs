@@ -109,7 +109,11 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
             int from = @base == Register.None ? HostEmitter.None : Load(HostRegisters.Number(@base), HostRegisters.First);
             int by = index == Register.None ? HostEmitter.None : Load(HostRegisters.Number(index), HostRegisters.Second);
             int scale = System.Numerics.BitOperations.Log2((uint)instruction.MemoryIndexScale);
-            code.Memory(HostEmitter.LeaOp, to, from, by, scale, unchecked((int)instruction.MemoryDisplacement64 - less), wide);
+            int displacement = unchecked((int)instruction.MemoryDisplacement64 - less);
+            if (by == HostEmitter.None && displacement == 0)
+                code.Pair(HostEmitter.MovLoad, to, from, wide);
+            else
+                code.Memory(HostEmitter.LeaOp, to, from, by, scale, displacement, wide);
         }
     }
 
@@ -205,7 +209,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         if (guest.IsReached)
             return Reached(guest.Place);
         Wanders = guest.Wanders || guest.IsFixed;
-        _added = access.Group != 0 && access.Steps != 0;
+        _added = access.Group != 0 ? access.Keeps : IsPlain(guest);
         if (access.Group != 0 && !access.Leads)
         {
             if (_held != access.Group)
@@ -222,6 +226,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         _begins = code.Offset;
         if (pushes || guest.Form is Form.Pop or Form.Return)
         {
+            _added = false;
             Stack(HostRegisters.Stack, (pushes ? -Slot : 0) - access.Offset);
             if (access.Group == 0)
             {
@@ -248,6 +253,18 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         if (_slots == SlotUse.Note)
             _slotOfGroup[access.Group] = _slotOf[Instruction];
         return access.Offset;
+    }
+
+    /// <summary>
+    /// Whether an operand that is checked alone is reached by adding to its own address, so that the processor need not wait
+    /// for the tag: the address is a register that the host has, and a constant.
+    /// </summary>
+    private bool IsPlain(in GuestInstruction guest)
+    {
+        ref readonly Instruction instruction = ref guest.Instruction;
+        return guest.Form is Form.Copied or Form.Vector && !Narrow && !guest.IsFixed && instruction.MemoryBase.IsGPR64() && instruction.MemoryIndex == Register.None
+            && instruction.MemorySegment is not (Register.FS or Register.GS) && map.Home(HostRegisters.Number(instruction.MemoryBase)) >= 0
+            && (guest.Form == Form.Copied || (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) == 0);
     }
 
     /// <summary>Leaves where an operand that was reached is not aligned.</summary>
@@ -301,6 +318,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
 
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
     {
+        _added = false;
         flags.SaveLazily();
         _begins = code.Offset;
         Compute(instruction);
@@ -311,6 +329,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     /// <summary>The same with an address that is moved before its segment is added; the second scratch register is free for that.</summary>
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss, Action move)
     {
+        _added = false;
         flags.SaveLazily();
         _begins = code.Offset;
         Compute(instruction);
@@ -325,6 +344,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     /// <summary>As much of the stack, relative to a host register.</summary>
     public void CheckAt(int register, int displacement, bool write, Action<int> miss)
     {
+        _added = false;
         flags.SaveLazily();
         _begins = code.Offset;
         Stack(register, displacement);
@@ -370,6 +390,8 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         }
         if (access.Steps != 0)
             Step(access, miss);
+        else if (_added)
+            code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Second, Addend);
         else
             code.Memory(HostEmitter.AddOp, HostRegisters.First, HostRegisters.Second, Host);
     }

@@ -25,6 +25,7 @@ internal sealed unsafe class BlockDecoder
     private readonly SegmentChecks _segments = new();
     private readonly CodeBytes _bytes = new();
     private readonly Decoder[] _decoders;
+    private bool _staysInPage;
 
     public BlockDecoder(Vcpu vcpu, BlockCache blocks, CodeTranslations code)
     {
@@ -40,6 +41,23 @@ internal sealed unsafe class BlockDecoder
     /// (no fault) there is no room in the cache.
     /// </summary>
     public Block* Decode(ulong rip, ulong linear, ulong physical, byte mode, bool user, ref bool global)
+    {
+        _staysInPage = false;
+        return Read(rip, linear, physical, mode, user, ref global);
+    }
+
+    /// <summary>
+    /// Decodes the block at a RIP in a page that code has been decoded from, and records no fault. Null: its first
+    /// instruction crosses the page's end, or there is no room in the cache.
+    /// </summary>
+    public Block* Decode(ulong rip, ulong physical, byte mode)
+    {
+        bool global = false;
+        _staysInPage = true;
+        return Read(rip, physical, physical, mode, user: false, ref global);
+    }
+
+    private Block* Read(ulong rip, ulong linear, ulong physical, byte mode, bool user, ref bool global)
     {
         Block* block = _blocks.Reserve(MostOps);
         if (block == null)
@@ -66,7 +84,7 @@ internal sealed unsafe class BlockDecoder
                     _bytes.Position = start;
                     break;
                 }
-                if (block->SecondPage != Block.OnePage || !FetchSecond(block, rip, linear, inPage, user, ref global))
+                if (_staysInPage || block->SecondPage != Block.OnePage || !FetchSecond(block, rip, linear, inPage, user, ref global))
                     return null;
                 continue;
             }

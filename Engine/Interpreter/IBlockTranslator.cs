@@ -15,6 +15,9 @@ internal unsafe interface IBlockTranslator
     /// <summary>Finds blocks that the jump cache does not know any more; set before anything is decoded.</summary>
     BlockFinder? Blocks { set; }
 
+    /// <summary>Decodes blocks beside others; set before anything is decoded.</summary>
+    BlockNeighbour? Neighbour { set; }
+
     /// <summary>Counts how long translating takes; set before anything is decoded.</summary>
     WorkLog? Work { set; }
 
@@ -42,3 +45,6 @@ internal unsafe interface IBlockTranslator
 
 /// <summary>The block at a RIP, in the mode and with the rights of now, where it is there without a fault and needs no decoding; else null.</summary>
 internal unsafe delegate Block* BlockFinder(ulong rip);
+
+/// <summary>The block at a RIP in the page of another one, decoded where it is not there; null: there is no room, or its first instruction crosses the page's end.</summary>
+internal unsafe delegate Block* BlockNeighbour(Block* block, ulong rip);

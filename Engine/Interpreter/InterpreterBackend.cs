@@ -59,6 +59,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         {
             translator.Jumps = _jumps;
             translator.Blocks = FindDecoded;
+            translator.Neighbour = FindNeighbour;
             translator.Work = _work;
         }
         _blocks = new BlockCache(vcpu.Memory, (nuint)codeBytes, this) { Translator = translator, Jumps = _jumps, Work = _work };
@@ -390,6 +391,18 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
             return null;
         _jumps.Add(_c, block, _user, global);
         return block;
+    }
+
+    private Block* FindNeighbour(Block* block, ulong rip)
+    {
+        ulong physical = (block->Physical & ~(ulong)(PageNumber.Size - 1)) | (rip & (PageNumber.Size - 1));
+        Block* neighbour = _blocks.Find(rip, physical, block->Mode);
+        if (neighbour != null)
+            return neighbour;
+        neighbour = _decoder.Decode(rip, physical, block->Mode);
+        if (neighbour != null)
+            _blocks.Add(neighbour);
+        return neighbour;
     }
 
     /// <summary>Whether the second page of a block that crosses pages is still the one that it was decoded from.</summary>

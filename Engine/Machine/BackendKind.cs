@@ -20,11 +20,20 @@ public static class Backends
     /// <summary>What a machine gets where nobody chooses: the translator where it can run, else the interpreter.</summary>
     public static BackendKind Default => TranslatorBackend.IsSupported ? BackendKind.Translator : BackendKind.Interpreter;
 
-    /// <summary>Makes a back end for a vCPU; throws <see cref="MachineException"/> where this host cannot run it.</summary>
-    internal static IVcpuBackend Create(BackendKind kind, Vcpu vcpu) => kind switch
+    /// <summary>
+    /// Makes the back ends of one machine's vCPUs, which share what they translate; what is returned throws
+    /// <see cref="MachineException"/> where this host cannot run them.
+    /// </summary>
+    internal static Func<Vcpu, IVcpuBackend> OfMachine(BackendKind kind)
+    {
+        TranslationStore store = new();
+        return vcpu => Create(kind, vcpu, store);
+    }
+
+    private static IVcpuBackend Create(BackendKind kind, Vcpu vcpu, TranslationStore store) => kind switch
     {
         BackendKind.Interpreter => new InterpreterBackend(vcpu),
-        BackendKind.Translator when TranslatorBackend.IsSupported => new TranslatorBackend(vcpu),
+        BackendKind.Translator when TranslatorBackend.IsSupported => new TranslatorBackend(vcpu, store: store),
         BackendKind.Translator => throw new MachineException("the translator runs on x86-64 Linux only; use the interpreter"),
         _ => throw new MachineException($"back end {(int)kind} does not exist"),
     };

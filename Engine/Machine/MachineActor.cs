@@ -30,7 +30,7 @@ public sealed class MachineActor(string name, MachineSpec? expected, Func<Vcpu, 
 
     /// <summary>The same with a back end of a kind, or the default one of this host.</summary>
     public MachineActor(string name = "vm", MachineSpec? expected = null, BackendKind? backend = null)
-        : this(name, expected, vcpu => Backends.Create(backend ?? Backends.Default, vcpu))
+        : this(name, expected, Backends.OfMachine(backend ?? Backends.Default))
     {
     }
 

@@ -39,7 +39,7 @@ public sealed class VirtualMachine : IMigratableMachine, IAsyncDisposable
 
     /// <summary>Builds the machine; throws <see cref="MachineException"/> for a spec that cannot be run here.</summary>
     public VirtualMachine(MachineSpec spec, string name = "vm", BackendKind? backend = null)
-        : this(spec, new RunPermit(), new EventLog(), name, vcpu => Backends.Create(backend ?? Backends.Default, vcpu))
+        : this(spec, new RunPermit(), new EventLog(), name, Backends.OfMachine(backend ?? Backends.Default))
     {
     }
 

@@ -15,7 +15,13 @@ internal sealed unsafe partial class BlockTranslator
     public const int LongestTrace = 100;
 
     private readonly List<nint> _members = [];
+
+    /// <summary>The bytes of the trace's blocks, one behind the other, and where each one's end.</summary>
+    private readonly byte[] _guest = new byte[2 * PageNumber.Size];
+    private readonly int[] _guestEnds = new int[LongestTrace + 2];
+    private readonly List<bool> _taken = [];
     private readonly List<Side> _sides = [];
+    private Block* _head;
 
     /// <summary>Where the calls of the trace return to.</summary>
     private readonly Stack<ulong> _returns = [];
@@ -34,6 +40,18 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>The blocks behind the first one that the last translation has code of.</summary>
     public IReadOnlyList<nint> Members => _members;
 
+    /// <summary>The blocks that a translation is to go on with, and whether by a branch that is taken, whatever has run often; null: those that have.</summary>
+    public (IReadOnlyList<nint> Blocks, IReadOnlyList<bool> Taken)? Path { get; set; }
+
+    /// <summary>A block of the last translation; 0: the first one.</summary>
+    public Block* Member(int number) => number == 0 ? _head : (Block*)_members[number - 1];
+
+    /// <summary>The bytes that it was made of.</summary>
+    public ReadOnlySpan<byte> Bytes(int number) => _guest.AsSpan((number == 0 ? 0 : _guestEnds[number - 1])..(_guestEnds[number]));
+
+    /// <summary>Whether the last translation comes to a block behind the first by a branch that is taken.</summary>
+    public bool IsTaken(int number) => _taken[number - 1];
+
     /// <summary>Whether the last translation is a loop.</summary>
     public bool IsLoop { get; private set; }
 
@@ -46,7 +64,11 @@ internal sealed unsafe partial class BlockTranslator
         byte* page = _vcpu.Memory.Resolve(new PageNumber(block->Physical >> PageNumber.Shift), Access.Execute);
         if (page == null)
             return false;
-        _bytes.Take(new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes));
+        int member = at == 0 ? 0 : 1 + _members.Count, first = member == 0 ? 0 : _guestEnds[member - 1];
+        Span<byte> bytes = _guest.AsSpan(first, block->Bytes);
+        new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).CopyTo(bytes);
+        _guestEnds[member] = first + block->Bytes;
+        _bytes.Take(bytes);
         _memory.Narrow = block->Mode != CodeMode.Code64;
         Decoder decoder = _memory.Narrow ? _decoder32 : _decoder64;
         decoder.IP = block->Rip;
@@ -70,10 +92,20 @@ internal sealed unsafe partial class BlockTranslator
             // What the host's processor does not have is interpreted.
             if (_instructions[i].Form is Form.Vector or Form.Copied or >= Form.Division && !HostFeatures.Allows(instruction.Code))
                 _instructions[i] = default;
+            if (!Agrees(_instructions[i], _ops[i]))
+                return false;
         }
         _starts[end] = op;
         return true;
     }
+
+    /// <summary>Whether a branch's op was decoded from the same bytes: what is translated must be the bytes' alone, for others to use it.</summary>
+    private static bool Agrees(in GuestInstruction guest, Op* op) => guest.Form switch
+    {
+        Form.Jump or Form.ConditionalJump or Form.Loop or Form.Call => guest.Instruction.NearBranchTarget == op->Immediate,
+        Form.Return => (guest.Instruction.OpCount != 0 ? guest.Instruction.GetImmediate(0) : 0) == op->Immediate,
+        _ => true,
+    };
 
     /// <summary>Appends the blocks that mostly follow; returns the end of what can be translated.</summary>
     private int Extend(Block* head)
@@ -92,6 +124,7 @@ internal sealed unsafe partial class BlockTranslator
                 break;
             (_goesOn[end - 1], _takes[end - 1]) = (true, takes);
             _members.Add((nint)next);
+            _taken.Add(takes);
             if (_instructions[end - 1].Form == Form.Call)
                 _returns.Push(_ops[end - 1]->NextRip);
             else if (_instructions[end - 1].Form == Form.Return)
@@ -110,6 +143,11 @@ internal sealed unsafe partial class BlockTranslator
     {
         Op* op = _ops[last];
         takes = false;
+        if (Path is { } path)
+        {
+            takes = _members.Count < path.Taken.Count && path.Taken[_members.Count];
+            return _members.Count < path.Blocks.Count ? (Block*)path.Blocks[_members.Count] : null;
+        }
         switch (_instructions[last].Form)
         {
             case Form.Jump or Form.Call:

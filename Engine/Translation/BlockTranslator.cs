@@ -74,11 +74,20 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Where an instruction of that block begins: its first op.</summary>
     public Op* Start(int instruction) => _starts[instruction];
 
+    /// <summary>Takes a block's instructions for <see cref="Instructions"/> without translating it.</summary>
+    public void Look(Block* block)
+    {
+        if (!Decode(block, 0))
+            _instructions.AsSpan().Clear();
+    }
+
     /// <summary>Writes the translation of a block into <see cref="Runs"/>; there may be nothing to translate.</summary>
     public void Translate(Block* block)
     {
         Runs.Clear();
         _members.Clear();
+        _taken.Clear();
+        _head = block;
         IsLoop = false;
         if (block->SecondPage != Block.OnePage || block->Instructions == Block.Stale || !Decode(block, 0))
             return;

@@ -22,6 +22,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
     private int _leaveWithLink, _leave, _leaveKept, _go, _missed, _missedKept;
     private readonly List<(int Jump, ulong Target, ulong From)> _returning = [];
     private RegisterMap? _map;
+    private readonly List<TemplateLink> _made = [];
     private bool _polls;
 
     /// <summary>Where code leaves with RIP in the first scratch register.</summary>
@@ -64,6 +65,12 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         code.Bytes(0x66);
         code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
     }
+
+    /// <summary>The jumps that have got links since <see cref="Begin"/>.</summary>
+    public IReadOnlyList<TemplateLink> Made => _made;
+
+    /// <summary>A block's translation begins.</summary>
+    public void Begin() => _made.Clear();
 
     /// <summary>A run starts: another's jumps are forgotten.</summary>
     /// <param name="map">Where its registers are.</param>
@@ -261,6 +268,7 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
                 table = WriteTable(target);
             code.PatchDisplacement(jump, stub);
             links.Add(source, jump, stub, table, polls);
+            _made.Add(new TemplateLink(jump, stub, table, polls));
         }
         _jumps.Clear();
     }

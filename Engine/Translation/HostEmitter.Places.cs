@@ -134,6 +134,15 @@ internal sealed unsafe partial class HostEmitter
         _ => 4,
     };
 
+    /// <summary>What has been written since an offset.</summary>
+    public ReadOnlySpan<byte> Written(int start) => new(_mapping.Writable + start, Offset - start);
+
+    /// <summary>4 bytes at an offset.</summary>
+    public int Read(int offset) => *(int*)(_mapping.Writable + offset);
+
+    /// <summary>Overwrites bytes at an offset.</summary>
+    public void Patch<T>(int offset, T value) where T : unmanaged => *(T*)(_mapping.Writable + offset) = value;
+
     private void Place(int register, ulong rip, RelocationKind kind)
     {
         Constant(register, rip);

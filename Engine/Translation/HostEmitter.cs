@@ -61,6 +61,13 @@ internal sealed unsafe partial class HostEmitter : CodeWriter, IDisposable
             *_at++ = value;
     }
 
+    /// <summary>Code that was written elsewhere.</summary>
+    public void Code(ReadOnlySpan<byte> code)
+    {
+        code.CopyTo(new Span<byte>(_at, code.Length));
+        _at += code.Length;
+    }
+
     public void Int32(int value)
     {
         *(int*)_at = value;

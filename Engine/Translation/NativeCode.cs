@@ -10,6 +10,9 @@ namespace Godwit.Engine.Translation;
 /// </summary>
 internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 {
+    /// <summary>The run of a block, beside that in which it becomes hot, at which a template is looked for.</summary>
+    private const uint FirstLook = 2;
+
     private const ulong AhFlags = Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF | Rflags.CF;
 
     private readonly HostEmitter _code;
@@ -19,6 +22,8 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     private readonly Dictionary<nint, nint> _plain = [];
     private readonly TranslationRing _translations;
     private readonly Traces _traces = new();
+    private readonly Templates _templates;
+    private readonly TranslationStore _store;
     private readonly uint _hot;
     private readonly byte* _resume;
 
@@ -28,10 +33,12 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     /// <param name="vcpu">The vCPU whose blocks are translated.</param>
     /// <param name="bytes">Room for host code, a multiple of the page size.</param>
     /// <param name="hot">Runs of a block after which it is translated.</param>
-    public NativeCode(Vcpu vcpu, nuint bytes, uint hot)
+    /// <param name="store">What the machine's vCPUs translate for each other.</param>
+    public NativeCode(Vcpu vcpu, nuint bytes, uint hot, TranslationStore store)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(bytes, (nuint)(2 * BlockTranslator.MostBytes));
         _hot = hot;
+        _store = store;
         _code = new HostEmitter(bytes);
         _links = new Links(_code);
         _edges = new EdgeCode(_code, _links);
@@ -59,8 +66,12 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         vectors.WriteLoad();
         _resume = _code.Base + _code.Offset;
         vectors.WriteResume();
+        _code.Align(Templates.Alignment);
+        _code.Shared = _code.Offset;
         _translations = new TranslationRing(_code, _code.Offset, Evict);
         _blocks = new BlockTranslator(vcpu, _code, vectors, _edges);
+        _templates = new Templates(vcpu, _code, _links, store);
+        store.Join();
     }
 
     /// <summary>Where branches find what they lead to.</summary>
@@ -69,6 +80,12 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     /// <summary>Finds what the jump cache has lost.</summary>
     public BlockFinder? Blocks { get; set; }
 
+    /// <summary>Decodes what a template goes on with.</summary>
+    public BlockNeighbour? Neighbour
+    {
+        set => _templates.Neighbour = value;
+    }
+
     /// <summary>Counts how long translating takes.</summary>
     public WorkLog? Work { get; set; }
 
@@ -76,6 +93,15 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     public long Translated { get; private set; }
 
     public long Refused { get; private set; }
+
+    /// <summary>What has become of templates.</summary>
+    public TemplateCounts TemplateCounts => _templates.Counts;
+
+    /// <summary>Translates anew whatever is made of a template, and notes what differs: for tests.</summary>
+    public bool VerifiesTemplates { get; set; }
+
+    /// <summary>The first difference found so.</summary>
+    public string? Difference { get; private set; }
 
     /// <summary>Translations that had to go for want of room.</summary>
     public long Evicted => _translations.Evicted;
@@ -133,31 +159,85 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         _traces.Clear();
     }
 
-    public void Dispose() => _code.Dispose();
+    public void Dispose()
+    {
+        _store.Leave();
+        _code.Dispose();
+    }
 
     private static Op* Count(VcpuContext* c, Op* op)
     {
         NativeCode native = (NativeCode)((BlockCache)Vcpu.Of(c).Code).Translator!;
         WorkLog.Step(c);
-        if (++op->Extra < native._hot)
-            return op + 1;
-        return native.Translate(c, op);
+        if (++op->Extra >= native._hot)
+            return native.Translate(c, op);
+        return op->Extra == FirstLook && native.Reuse((Block*)op - 1) ? op->Execute(c, op) : op + 1;
     }
 
     private Op* Translate(VcpuContext* c, Op* op)
     {
-        long began = Work!.Now;
-        _translations.MakeRoom(BlockTranslator.MostBytes);
-        Work.Done(CodeWork.Eviction, began);
-        began = Work.Now;
         Block* block = (Block*)op - 1;
-        int start = _code.Offset;
+        if (Reuse(block))
+            return op->Execute(c, op);
+        int start = MakeRoom(BlockTranslator.MostBytes);
+        long began = Work!.Now;
+        _code.Record();
+        _edges.Begin();
         _blocks.Translate(block);
-        int links = _links.TakeMade();
+        _code.StopRecording();
+        op->Execute = &Pass;
+        if (_blocks.Runs.Count == 0)
+            Refused++;
+        else
+        {
+            Translated++;
+            _templates.Make(block, _blocks, _edges.Made, start);
+            Register(block, start, _blocks.Runs, _blocks.Members, _blocks.IsLoop);
+        }
         Work.Done(CodeWork.Translation, began);
         Statistics?.Name(_blocks, block);
+        return op->Execute(c, op);
+    }
+
+    /// <summary>Gives a block a translation of what this vCPU or another has made of the same code before; false: there is nothing that fits.</summary>
+    private bool Reuse(Block* block)
+    {
+        long began = Work!.Now;
+        if (!_templates.Find(block))
+            return false;
+        int start = MakeRoom(VerifiesTemplates ? BlockTranslator.MostBytes : _templates.Bytes);
+        byte[]? anew = VerifiesTemplates ? TranslateAnew(block) : null;
+        if (!_templates.Write(block))
+            return false;
+        if (anew != null)
+            Compare(block, anew, _code.Written(start));
+        ((Op*)(block + 1))->Extra = Math.Max(((Op*)(block + 1))->Extra, _hot);
+        Register(block, start, _templates.Runs, _templates.Members, _templates.IsLoop);
+        Work.Done(CodeWork.Translation, began);
+        if (Statistics is { } statistics)
+        {
+            _blocks.Look(block);
+            statistics.Name(_blocks, block);
+        }
+        return true;
+    }
+
+    /// <summary>Makes room for a translation and returns where it begins.</summary>
+    private int MakeRoom(int bytes)
+    {
+        long began = Work!.Now;
+        _translations.MakeRoom(bytes + Templates.Alignment);
+        Work.Done(CodeWork.Eviction, began);
+        _code.Align(Templates.Alignment);
+        return _code.Offset;
+    }
+
+    /// <summary>What has been written since an offset is a block's translation: what leads to the block enters it from now on.</summary>
+    private void Register(Block* block, int start, List<(int Op, int Entry, int Body)> runs, IReadOnlyList<nint> members, bool isLoop)
+    {
+        Op* op = (Op*)(block + 1);
         op->Execute = &Pass;
-        foreach ((int index, int entry, int body) in _blocks.Runs)
+        foreach ((int index, int entry, int body) in runs)
         {
             Op* at = op;
             if (index == 0)
@@ -170,16 +250,30 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
             at->Link = (Op*)(_code.Base + body);
             at->Execute = Statistics is null ? &Enter : &EnterCounted;
         }
-        if (_blocks.Runs.Count == 0)
-            Refused++;
-        else
-        {
-            Translated++;
-            _translations.Add(block, start, links);
-            _traces.Add((nint)block, _blocks.Members);
-            BlockTranslator.MarkLoop(block, _blocks.IsLoop);
-        }
-        return op->Execute(c, op);
+        _translations.Add(block, start, _links.TakeMade());
+        _traces.Add((nint)block, members);
+        BlockTranslator.MarkLoop(block, isLoop);
+    }
+
+    /// <summary>What the translator itself makes of the template found last, here; it is taken back.</summary>
+    private byte[] TranslateAnew(Block* block)
+    {
+        int start = _code.Offset;
+        _blocks.Path = _templates.Path;
+        _blocks.Translate(block);
+        _blocks.Path = null;
+        byte[] code = _code.Written(start).ToArray();
+        _links.Remove(_links.TakeMade());
+        _code.Offset = start;
+        return code;
+    }
+
+    private void Compare(Block* block, ReadOnlySpan<byte> anew, ReadOnlySpan<byte> reused)
+    {
+        if (Difference != null || anew.SequenceEqual(reused))
+            return;
+        int at = anew.CommonPrefixLength(reused);
+        Difference = $"the template for RIP {block->Rip:x} at {block->Physical:x} gives {reused.Length} bytes, the translator {anew.Length}; they differ at {at}";
     }
 
     /// <summary>Takes a translation away, of a block that goes on counting, or of one that has gone before (null).</summary>

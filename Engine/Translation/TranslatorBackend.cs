@@ -26,11 +26,13 @@ public sealed class TranslatorBackend : IVcpuBackend
     /// <param name="codeBytes">Bytes of memory for decoded code.</param>
     /// <param name="nativeBytes">Bytes of memory for host code, a multiple of the page size, at least <see cref="LeastNativeBytes"/>.</param>
     /// <param name="hot">Runs of a block before it is translated.</param>
-    public TranslatorBackend(Vcpu vcpu, long codeBytes = InterpreterBackend.DefaultCodeBytes, long nativeBytes = DefaultNativeBytes, int hot = DefaultHot)
+    /// <param name="store">What the machine's vCPUs translate for each other; null: one of its own, for code that is mapped at other addresses.</param>
+    public TranslatorBackend(
+        Vcpu vcpu, long codeBytes = InterpreterBackend.DefaultCodeBytes, long nativeBytes = DefaultNativeBytes, int hot = DefaultHot, TranslationStore? store = null)
     {
         if (!IsSupported)
             throw new PlatformNotSupportedException("the translator makes code for x86-64 Linux only");
-        _native = new NativeCode(vcpu, (nuint)nativeBytes, (uint)hot);
+        _native = new NativeCode(vcpu, (nuint)nativeBytes, (uint)hot, store ?? new TranslationStore());
         _interpreter = new InterpreterBackend(vcpu, _native, codeBytes);
     }
 
@@ -39,6 +41,18 @@ public sealed class TranslatorBackend : IVcpuBackend
 
     /// <summary>Blocks translated since the start, and blocks that it could do nothing with.</summary>
     public (long Translated, long Refused) Blocks => (_native.Translated, _native.Refused);
+
+    /// <summary>What has become of templates, since the start.</summary>
+    public TemplateCounts Templates => _native.TemplateCounts;
+
+    /// <summary>Whether what is made of templates is translated anew and compared, and the first difference: for tests.</summary>
+    internal bool VerifiesTemplates
+    {
+        get => _native.VerifiesTemplates;
+        set => _native.VerifiesTemplates = value;
+    }
+
+    internal string? TemplateDifference => _native.Difference;
 
     /// <summary>Decoded blocks, and translations, that had to go for want of room.</summary>
     public (long Blocks, long Translations) Evicted => (_interpreter.EvictedBlocks, _native.Evicted);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Translation;
 
@@ -11,18 +12,34 @@ internal static class CoverageReport
 {
     private const int Lines = 60;
 
-    /// <summary>Arguments: kernel, initramfs, and a command to type for each part to be reported; none: only the boot is.</summary>
+    /// <summary>
+    /// Arguments: whether only times and templates are wanted, MiB of templates where it is not the default, kernel, initramfs, and a command to type for each
+    /// part to be reported; none: only the boot is.
+    /// </summary>
     public static async Task<int> RunAsync(string[] args)
     {
+        TranslationStore store = new();
+        bool timed = args is ["--times", ..];
+        if (timed)
+            args = args[1..];
+        if (args is ["--store", string mib, ..] && long.TryParse(mib, NumberStyles.None, CultureInfo.InvariantCulture, out long size))
+        {
+            store = new TranslationStore(size << 20);
+            args = args[2..];
+        }
         if (args.Length < 2)
         {
-            await Console.Error.WriteLineAsync("Usage: Engine.Benchmarks coverage KERNEL INITRAMFS [COMMAND...]");
+            await Console.Error.WriteLineAsync("Usage: Engine.Benchmarks coverage [--times] [--store MIB] KERNEL INITRAMFS [COMMAND...]");
             return 2;
         }
         TranslatorStatistics statistics = new();
-        await using PromptedGuest guest = await PromptedGuest.StartAsync("coverage", args[0], args[1], ClockMode.InstructionCount, vcpu => new TranslatorBackend(vcpu) { Statistics = statistics });
+        TranslatorBackend? backend = null;
+        await using PromptedGuest guest = await PromptedGuest.StartAsync(
+            "coverage", args[0], args[1], ClockMode.InstructionCount, vcpu => backend = new TranslatorBackend(vcpu, store: store) { Statistics = timed ? null : statistics });
         MachineActor machine = guest.Machine;
         ulong before = 0;
+        TemplateCounts earlier = default;
+        TimeSpan busy = Environment.CpuUsage.TotalTime;
         foreach (string command in (string[])["", .. args[2..]])
         {
             await guest.ExecuteAsync(command);
@@ -30,9 +47,13 @@ internal static class CoverageReport
             await machine.PauseAsync(default);
             ulong retired = (await machine.GetStatusAsync(default)).RetiredInstructions;
             Console.WriteLine($"== {(command.Length == 0 ? "boot" : command)}");
-            Console.Write(statistics.Report(retired - before, Lines));
+            if (!timed)
+                Console.Write(statistics.Report(retired - before, Lines));
+            TemplateCounts counts = backend!.Templates;
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"templates: {counts.Made - earlier.Made:N0} made, {counts.Reused - earlier.Reused:N0} used again, {counts.Changed - earlier.Changed:N0} of code that has changed, {counts.Unfit - earlier.Unfit:N0} that did not fit; {(Environment.CpuUsage.TotalTime - busy).TotalSeconds:F2} s of processor time"));
             statistics.Restart();
-            before = retired;
+            (before, earlier, busy) = (retired, counts, Environment.CpuUsage.TotalTime);
             await machine.RunAsync(default);
         }
         return 0;

@@ -96,9 +96,8 @@ internal sealed class RegisterMap(HostEmitter code)
     /// <summary>Whether an instruction is emitted with any register in the place of one that it uses.</summary>
     private static bool IsFree(in GuestInstruction guest, Register register, int number)
     {
-        const int Rcx = 1;
         ref readonly Instruction instruction = ref guest.Instruction;
-        if (RegisterCode.IsHigh(register) || (number == 0 && guest.UsesAccumulator) || (number == Rcx && Counts(instruction.Mnemonic))
+        if (RegisterCode.IsHigh(register) || (Implied(guest) >> number & 1) != 0
             || guest.Form is Form.Division or Form.String or Form.State or Form.Stack or Form.Leave or Form.Loop)
             return false;
         if (Is(instruction.MemoryBase, number) || Is(instruction.MemoryIndex, number))
@@ -111,7 +110,21 @@ internal sealed class RegisterMap(HostEmitter code)
 
     private static bool Is(Register register, int number) => register.IsGPR() && HostRegisters.Number(register) == number;
 
-    /// <summary>Whether CL says how far to shift.</summary>
-    private static bool Counts(Mnemonic mnemonic) => mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar
-        or Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl or Mnemonic.Rcr or Mnemonic.Shld or Mnemonic.Shrd;
+    /// <summary>Registers, a bit each, that an instruction uses without naming them, though it may name them as well, or names as the only ones possible.</summary>
+    private static uint Implied(in GuestInstruction guest)
+    {
+        const uint Rax = 1 << 0, Rcx = 1 << 1, Rdx = 1 << 2, Rsp = 1 << 4;
+        if (guest.Form is Form.Push or Form.PushConstant or Form.Pop or Form.Call or Form.IndirectCall or Form.Return)
+            return Rsp;
+        uint accumulator = guest.UsesAccumulator ? Rax | Rdx : 0;
+        return accumulator | guest.Instruction.Mnemonic switch
+        {
+            Mnemonic.Mulx => Rdx,
+            Mnemonic.Pcmpistri or Mnemonic.Pcmpestri or Mnemonic.Vpcmpistri or Mnemonic.Vpcmpestri => Rcx,
+            // CL says how far.
+            Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl or Mnemonic.Rcr
+                or Mnemonic.Shld or Mnemonic.Shrd => Rcx,
+            _ => 0,
+        };
+    }
 }

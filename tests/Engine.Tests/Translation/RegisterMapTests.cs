@@ -61,6 +61,37 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
         Assert.Equal(3, _upper.Count(register => map.Home(register.Value - Register.RAX) >= 0));
     }
 
+    /// <summary>A register may be named and implied by one instruction.</summary>
+    [Fact]
+    public void RegistersThatInstructionsNameAndImplyStayWhereTheyAre()
+    {
+        Assert.Equal(HostRegisters.Home(2), Mapped(a => a.mul(rdx)).Home(2));
+        Assert.Equal(HostRegisters.Home(0), Mapped(a => a.imul(rax)).Home(0));
+        Assert.Equal(HostRegisters.Home(2), Mapped(a => a.mulx(r8, r9, rdx)).Home(2));
+        Assert.Equal(HostRegisters.Home(1), Mapped(a => a.shl(rcx, cl)).Home(1));
+        Assert.Equal(HostRegisters.Home(1), Mapped(a => a.pcmpistri(xmm1, __xmmword_ptr[rcx], 1)).Home(1));
+        Assert.Equal(HostRegisters.Home(2), Mapped(a => a.pcmpestri(xmm1, __xmmword_ptr[rdx], 1)).Home(2));
+        Assert.Equal(HostRegisters.Home(0), Mapped(a => a.cmpxchg(__[rax], rbx)).Home(0));
+        Assert.Equal(HostRegisters.Home(4), Mapped(a => a.push(rsp)).Home(4));
+        Assert.Equal(HostRegisters.Home(4), Mapped(a => a.call(rsp)).Home(4));
+        Assert.Equal(HostRegisters.Home(2), Mapped(a => a.div(rdx)).Home(2));
+    }
+
+    /// <summary>The map of a loop that uses all registers but for one instruction many times.</summary>
+    private static RegisterMap Mapped(Action<Assembler> write)
+    {
+        using HostEmitter code = new(4096);
+        RegisterMap map = new(code);
+        map.Choose(Of(a =>
+        {
+            write(a);
+            for (int i = 0; i < 9; i++)
+                foreach (AssemblerRegister64 register in _upper.Concat([rbx, rbp, rsi, rdi, r12, r13, r14]))
+                    a.add(register, register);
+        }), isLoop: true);
+        return map;
+    }
+
     /// <summary>Slices of every length: exits by the budget, and by faults in pages that are missing or read-only, at every instruction.</summary>
     [Theory]
     [InlineData(true)]
@@ -144,7 +175,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
         for (int i = random.Next(2, 9); i > 0; i--)
         {
             AssemblerRegister64 one = Any(), two = Any();
-            switch (random.Next(14))
+            switch (random.Next(16))
             {
                 case 0: a.add(one, two); break;
                 case 1: a.sub(one, two); break;
@@ -160,6 +191,8 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
                 case 11: a.push(one); a.pop(two); break;
                 case 12: a.cmp(one, two); a.cmovl(two, one); break;
                 case 13: a.xor(__qword_ptr[pointer - 16], one); break;
+                case 14: a.mul(random.Next(2) == 0 ? rdx : one); break;
+                case 15: a.push(rsp); a.pop(two); break;
             }
             if (i != 2 || !skips)
                 continue;

@@ -42,6 +42,16 @@ public sealed class HostClock(ulong tscHz) : IMachineClock
 
     public ulong WallNanoseconds => (ulong)(DateTime.UtcNow - DateTime.UnixEpoch).Ticks * 100;
 
+    /// <summary>When guest time reaches a value, in ticks of the Stopwatch; long.MaxValue while it stands still, or in the far future.</summary>
+    public long TicksAt(ulong nanoseconds)
+    {
+        Anchor anchor = _anchor;
+        if (anchor.StartedAt is not { } started)
+            return long.MaxValue;
+        long left = (long)(nanoseconds - anchor.Nanoseconds) / s_nanosecondsPerTick;
+        return left < long.MaxValue - started ? started + left : long.MaxValue;
+    }
+
     public void Start() => _anchor = new Anchor(Nanoseconds, Stopwatch.GetTimestamp());
 
     public void Stop() => _anchor = new Anchor(Nanoseconds, null);

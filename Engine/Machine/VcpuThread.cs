@@ -22,6 +22,9 @@ internal sealed class VcpuThread : IDisposable
 
     private const ulong Millisecond = 1_000_000;
 
+    // How much longer than its timer a slice may be that ends by itself soon: ending it from another thread costs more.
+    private static readonly long _grace = Stopwatch.Frequency / 5000;
+
     // The runtime's own threads answer probes first.
     private const int Nice = 5;
 
@@ -35,6 +38,7 @@ internal sealed class VcpuThread : IDisposable
     private readonly WakeEvent _wake = new();
     private readonly ConcurrentQueue<Action> _commands = new();
     private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly SliceAlarm.Watch? _alarm;
     private readonly Thread _thread;
     private volatile bool _threadGone;
     private bool _wantRun;
@@ -42,6 +46,7 @@ internal sealed class VcpuThread : IDisposable
     private long _busyTicks;
     private long _slice = ShortestSlice;
     private ulong _looked = ulong.MaxValue;
+    private bool _goesOn;
 
     /// <param name="name">The thread's.</param>
     /// <param name="vcpu">The vCPU that runs on it.</param>
@@ -61,6 +66,8 @@ internal sealed class VcpuThread : IDisposable
         _permit = permit;
         _group = group;
         _thread = new Thread(Main) { Name = name, IsBackground = true };
+        if (clock is HostClock)
+            _alarm = SliceAlarm.Add(vcpu.Kick);
     }
 
     /// <summary>Whether the caller runs on this thread.</summary>
@@ -149,7 +156,11 @@ internal sealed class VcpuThread : IDisposable
         _wake.Wake();
     }
 
-    public void Dispose() => _wake.Dispose();
+    public void Dispose()
+    {
+        _alarm?.Dispose();
+        _wake.Dispose();
+    }
 
     private void Main()
     {
@@ -167,6 +178,8 @@ internal sealed class VcpuThread : IDisposable
             _finished = true;
             _group.Ended(this, VcpuExit.MachineEnded, failure);
         }
+        // The vCPU that it would ring goes as soon as this thread has.
+        _alarm?.Dispose();
         _threadGone = true;
         DrainCommands();
         _gone.SetResult();
@@ -180,15 +193,13 @@ internal sealed class VcpuThread : IDisposable
         if (!_wantRun)
         {
             Leave("paused");
-            _looked = ulong.MaxValue;
-            _wake.Wait(null);
+            Sleep(null);
             return;
         }
         if (!_permit.IsValid)
         {
             Leave("lease expired");
-            _looked = ulong.MaxValue;
-            _wake.Wait(null);
+            Sleep(null);
             return;
         }
         _group.Enter(this, _permit.Epoch);
@@ -205,6 +216,7 @@ internal sealed class VcpuThread : IDisposable
             SleepUntil(deadline);
             return;
         }
+        SetAlarm(deadline);
         ulong retired = _vcpu.State.RetiredInstructions;
         long entered = Stopwatch.GetTimestamp();
         VcpuExit left = _clock is InstructionClock counted ? _backend.Run(Budget(counted, deadline)) : _backend.RunSlice(_slice);
@@ -229,6 +241,20 @@ internal sealed class VcpuThread : IDisposable
                 _group.Ended(this, exit, null);
                 break;
         }
+    }
+
+    /// <summary>
+    /// Has the slice that begins ended at the next timer, or when the permit ends, even if its instructions turn out slow.
+    /// What comes first after a sleep is mostly over soon, and does without.
+    /// </summary>
+    private void SetAlarm(ulong? deadline)
+    {
+        if (_goesOn && _clock is HostClock clock)
+        {
+            long due = deadline is { } next ? clock.TicksAt(next) : SliceAlarm.Never;
+            _alarm!.Set(Math.Min(due < SliceAlarm.Never - _grace ? due + _grace : SliceAlarm.Never, _permit.Expires));
+        }
+        _goesOn = true;
     }
 
     /// <summary>How late a timer is that has become due since the last look, if the guest was executed in between.</summary>
@@ -277,7 +303,14 @@ internal sealed class VcpuThread : IDisposable
         }
         if (wait == 0)
             return;
-        _wake.Wait(wait);
+        Sleep(wait);
+    }
+
+    private void Sleep(ulong? nanoseconds)
+    {
+        _alarm?.Set(SliceAlarm.Never);
+        _goesOn = false;
+        _wake.Wait(nanoseconds);
         _looked = ulong.MaxValue;
     }
 

@@ -16,7 +16,8 @@ internal sealed unsafe class BlockArena : IDisposable
     private readonly nuint _regionBytes;
     private readonly nuint[] _used;
     private readonly long[] _ages;
-    private readonly List<(nint Field, long Age)>[] _incoming;
+    private readonly NativeTable<Incoming>[] _incoming;
+    private readonly int[] _incomingCounts;
     private int _current;
     private long _age = 1;
 
@@ -31,9 +32,10 @@ internal sealed unsafe class BlockArena : IDisposable
         _memory = (byte*)NativeMemory.AlignedAlloc(_regionBytes * (nuint)regions, 64);
         _used = new nuint[regions];
         _ages = new long[regions];
-        _incoming = new List<(nint, long)>[regions];
+        _incomingCounts = new int[regions];
+        _incoming = new NativeTable<Incoming>[regions];
         for (int i = 0; i < regions; i++)
-            _incoming[i] = [];
+            _incoming[i] = new NativeTable<Incoming>(64);
     }
 
     /// <summary>Where the next block goes; null: the current region has no room for so many bytes.</summary>
@@ -54,8 +56,11 @@ internal sealed unsafe class BlockArena : IDisposable
     /// <summary>A branch's field has been pointed to a block of the arena.</summary>
     public void Linked(Op** field, Block* target)
     {
-        List<(nint, long)> incoming = _incoming[RegionOf(target)];
-        incoming.Add(((nint)field, _ages[RegionOf(field)]));
+        int region = RegionOf(target);
+        ref int count = ref _incomingCounts[region];
+        if (count == _incoming[region].Capacity)
+            _incoming[region].Grow();
+        _incoming[region][count++] = new Incoming { Field = field, Age = _ages[RegionOf(field)] };
     }
 
     /// <summary>Empties the oldest region, whose blocks nobody finds any more, and fills it from now on.</summary>
@@ -63,14 +68,14 @@ internal sealed unsafe class BlockArena : IDisposable
     {
         Oldest(out Block* from, out Block* to);
         int region = (_current + 1) % _used.Length;
-        foreach ((nint address, long age) in _incoming[region])
+        for (int i = 0; i < _incomingCounts[region]; i++)
         {
-            Op** field = (Op**)address;
+            Op** field = _incoming[region][i].Field;
             // What is younger than the note is not the branch that was noted.
-            if (_ages[RegionOf(field)] == age && *field >= (Op*)from && *field < (Op*)to)
+            if (_ages[RegionOf(field)] == _incoming[region][i].Age && *field >= (Op*)from && *field < (Op*)to)
                 *field = null;
         }
-        _incoming[region].Clear();
+        _incomingCounts[region] = 0;
         _used[region] = 0;
         _ages[region] = ++_age;
         _current = region;
@@ -80,14 +85,25 @@ internal sealed unsafe class BlockArena : IDisposable
     public void Clear()
     {
         Array.Clear(_used);
-        foreach (List<(nint, long)> incoming in _incoming)
-            incoming.Clear();
+        Array.Clear(_incomingCounts);
         _current = 0;
     }
 
-    public void Dispose() => NativeMemory.AlignedFree(_memory);
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(_memory);
+        foreach (NativeTable<Incoming> incoming in _incoming)
+            incoming.Dispose();
+    }
 
     private byte* Start(int region) => _memory + (nuint)region * _regionBytes;
 
     private int RegionOf(void* address) => (int)((nuint)((byte*)address - _memory) / _regionBytes);
+
+    /// <summary>A branch's field that leads straight to a block, and the age of the region it lies in.</summary>
+    private struct Incoming
+    {
+        public Op** Field;
+        public long Age;
+    }
 }

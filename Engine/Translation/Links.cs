@@ -8,10 +8,11 @@ namespace Godwit.Engine.Translation;
 /// as no translation of a code page changes: they exist between global pages only, of a supervisor that SMEP keeps from
 /// a user's code, so that they outlive address spaces; all of them go when the jump cache is flushed.
 /// </summary>
-internal sealed unsafe class Links(HostEmitter code)
+internal sealed unsafe class Links(HostEmitter code) : IDisposable
 {
     private readonly Dictionary<nint, int> _near = [], _far = [];
-    private Link[] _links = new Link[1024];
+    // More than a boot needs. What is not used is not touched, and growing it under way takes a millisecond.
+    private readonly NativeTable<Link> _links = new(1 << 18);
     private int _count = 1, _free, _made;
 
     /// <summary>The number of the next link. 0 is none.</summary>
@@ -25,8 +26,8 @@ internal sealed unsafe class Links(HostEmitter code)
     public void Add(Block* source, int jump, int stub, int table, bool polls)
     {
         int number = Next;
-        if (number == _links.Length)
-            Array.Resize(ref _links, 2 * number);
+        if (number == _links.Capacity)
+            _links.Grow();
         if (number == _free)
             _free = _links[number].Sibling;
         else
@@ -121,6 +122,8 @@ internal sealed unsafe class Links(HostEmitter code)
         _count = 1;
         _free = _made = 0;
     }
+
+    public void Dispose() => _links.Dispose();
 
     /// <summary>Takes a link out of the list of those that lead to its target.</summary>
     private void TakeOut(ref Link link)

@@ -162,6 +162,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
     public void Dispose()
     {
         _store.Leave();
+        _links.Dispose();
         _code.Dispose();
     }
 

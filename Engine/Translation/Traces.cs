@@ -12,10 +12,11 @@ internal sealed class Traces
         if (members.Count == 0)
             return;
         _members[head] = [.. members];
-        foreach (nint member in members)
+        // Each enumerator of an interface would be an object.
+        for (int i = 0; i < members.Count; i++)
         {
-            if (!_heads.TryGetValue(member, out List<nint>? heads))
-                _heads[member] = heads = [];
+            if (!_heads.TryGetValue(members[i], out List<nint>? heads))
+                _heads[members[i]] = heads = [];
             heads.Add(head);
         }
     }

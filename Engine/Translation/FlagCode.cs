@@ -14,11 +14,26 @@ internal enum FlagImage
     Recipe,
 }
 
+/// <summary>What is still to be done to make the guest's AF and OF of an image that was taken from the host's flags.</summary>
+internal enum FlagRest
+{
+    Nothing,
+
+    /// <summary>AF is 0.</summary>
+    Adjust,
+
+    /// <summary>AF and OF are 0; AL holds something else.</summary>
+    AdjustAndOverflow,
+
+    /// <summary>AF is 0, and OF is CF xor SF; AL holds something else.</summary>
+    LeftShift,
+}
+
 /// <summary>Where the flags are when no host flag holds them.</summary>
-internal readonly record struct FlagState(FlagImage Image, bool Dead, FlagRecipe Recipe);
+internal readonly record struct FlagState(FlagImage Image, bool Dead, FlagRecipe Recipe, FlagRest Rest);
 
 /// <summary>Where the flags are, those that the host's register holds included.</summary>
-internal readonly record struct FlagPlace(FlagImage Image, RflagsBits Host, bool Dead, bool ClearsAdjust, bool NoOverflow, FlagRecipe Recipe);
+internal readonly record struct FlagPlace(FlagImage Image, RflagsBits Host, bool Dead, FlagRest Wants, FlagRest Rest, FlagRecipe Recipe);
 
 /// <summary>
 /// Emits the keeping of status flags. They stay in the host's flags as long as nothing destroys those; before that they
@@ -32,11 +47,11 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>Nobody looks at the flags before they are written again.</summary>
     private bool _dead;
 
-    /// <summary>AF is 0, whatever the host's flags say.</summary>
-    private bool _clearsAdjust;
+    /// <summary>What an image of the host's flags wants.</summary>
+    private FlagRest _wants;
 
-    /// <summary>OF is 0, and the host's is, too.</summary>
-    private bool _noOverflow;
+    /// <summary>What the image in RAX wants.</summary>
+    private FlagRest _rest;
 
     private FlagRecipe _recipe;
 
@@ -44,7 +59,7 @@ internal sealed class FlagCode(HostEmitter code)
     public FlagImage Image { get; private set; }
 
     /// <summary>On the ways between blocks.</summary>
-    public static FlagState InRax => new(FlagImage.Rax, false, default);
+    public static FlagState InRax => new(FlagImage.Rax, false, default, FlagRest.Nothing);
 
     /// <summary>Host registers, a bit each, that must not be written without a word to <see cref="Overwrite"/>.</summary>
     public uint Registers => _recipe.Registers;
@@ -52,20 +67,20 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>What <see cref="Normalize"/> has left.</summary>
     public FlagState State
     {
-        get => new(Image, _dead, Image == FlagImage.Recipe ? _recipe : default);
+        get => new(Image, _dead, Image == FlagImage.Recipe ? _recipe : default, Image == FlagImage.Rax ? _rest : FlagRest.Nothing);
         set
         {
-            (Image, _dead, _recipe) = value;
+            (Image, _dead, _recipe, _rest) = value;
             _host = RflagsBits.None;
-            _clearsAdjust = _noOverflow = false;
+            _wants = FlagRest.Nothing;
         }
     }
 
     /// <summary>All that is known of them, to go on with elsewhere from the same place.</summary>
     public FlagPlace Place
     {
-        get => new(Image, _host, _dead, _clearsAdjust, _noOverflow, _recipe);
-        set => (Image, _host, _dead, _clearsAdjust, _noOverflow, _recipe) = (value.Image, value.Host, value.Dead, value.ClearsAdjust, value.NoOverflow, value.Recipe);
+        get => new(Image, _host, _dead, _wants, _rest, _recipe);
+        set => (Image, _host, _dead, _wants, _rest, _recipe) = (value.Image, value.Host, value.Dead, value.Wants, value.Rest, value.Recipe);
     }
 
     /// <summary>A run starts: the flags are in RAX.</summary>
@@ -73,7 +88,8 @@ internal sealed class FlagCode(HostEmitter code)
     {
         Image = FlagImage.Rax;
         _host = RflagsBits.None;
-        _dead = _clearsAdjust = _noOverflow = false;
+        _dead = false;
+        _wants = _rest = FlagRest.Nothing;
         _recipe = default;
     }
 
@@ -83,7 +99,7 @@ internal sealed class FlagCode(HostEmitter code)
         if (Image == FlagImage.None && !_dead && _recipe.Exists)
             Image = FlagImage.Recipe;
         if (Image != FlagImage.Recipe)
-            Keep();
+            Take();
         _host = RflagsBits.None;
     }
 
@@ -108,12 +124,12 @@ internal sealed class FlagCode(HostEmitter code)
     public bool CanRecall => _recipe.Exists && Image is FlagImage.None or FlagImage.Recipe;
 
     /// <summary>The state in which they are left to be made again.</summary>
-    public FlagState Recalled => new(FlagImage.Recipe, false, _recipe);
+    public FlagState Recalled => new(FlagImage.Recipe, false, _recipe, FlagRest.Nothing);
 
     /// <summary>Puts the flags of a state into RAX, from code outside of the run.</summary>
     public void Restore(in FlagState state)
     {
-        if (state.Image != FlagImage.Recipe)
+        if (state.Image != FlagImage.Recipe && state.Rest == FlagRest.Nothing)
             return;
         State = state;
         Keep();
@@ -122,8 +138,9 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>To be called before code that destroys the host's flags.</summary>
     public void Save()
     {
-        Keep();
+        Take();
         _host = RflagsBits.None;
+        Complete();
     }
 
     /// <summary>The same, for code that is reached in two ways: the flags are in RAX on both, if anybody looks at them.</summary>
@@ -137,25 +154,44 @@ internal sealed class FlagCode(HostEmitter code)
     /// <summary>Makes an image where there is none and somebody may look: the code may be left after it. The host's flags stay.</summary>
     public void Keep()
     {
+        Take();
+        Complete();
+    }
+
+    /// <summary>Makes an image where there is none and somebody may look, as the host's flags have it. They stay.</summary>
+    private void Take()
+    {
         Replay();
         if (Image != FlagImage.None || _dead)
             return;
         LoadFlags();
-        if (_noOverflow)
-            // mov al, 0
-            code.Bytes(0xb0, 0);
-        else
+        if (_wants is FlagRest.Nothing or FlagRest.Adjust)
             // seto al
             code.Bytes(0x0f, 0x90, 0xc0);
-        if (_clearsAdjust)
+        _rest = _wants;
+        Image = FlagImage.Rax;
+    }
+
+    /// <summary>Makes an image in RAX the guest's. The host's flags stay, if anything of theirs is known.</summary>
+    private void Complete()
+    {
+        if (Image != FlagImage.Rax || _rest == FlagRest.Nothing)
+            return;
+        if (_rest == FlagRest.AdjustAndOverflow)
+            // mov al, 0
+            code.Bytes(0xb0, 0);
+        else if (_rest == FlagRest.LeftShift)
+            // mov al, ah; rol al, 1; xor al, ah; and al, 1
+            code.Bytes(0x88, 0xe0, 0xd0, 0xc0, 0x30, 0xe0, 0x24, 1);
+        // and ah, 0xef; what that destroys comes back: cmp al, -127; sahf
+        code.Bytes(0x80, 0xe4, 0xef);
+        if (_host != RflagsBits.None)
         {
-            // and ah, 0xef; what that destroys comes back: cmp al, -127; sahf
-            code.Bytes(0x80, 0xe4, 0xef);
-            if (!_noOverflow)
+            if (_rest == FlagRest.Adjust)
                 code.Bytes(0x3c, 0x81);
             code.Bytes(0x9e);
         }
-        Image = FlagImage.Rax;
+        _rest = FlagRest.Nothing;
     }
 
     /// <summary>Makes the image in RAX, as the ways between blocks want it. The host's flags stay.</summary>
@@ -172,6 +208,7 @@ internal sealed class FlagCode(HostEmitter code)
             Keep();
         if (Image != FlagImage.Rax)
             return;
+        Complete();
         // mov [flags], ax
         code.Bytes(0x66);
         code.Memory(HostEmitter.MovStore, HostRegisters.Rax, HostRegisters.Context, ContextLayout.Flags, wide: false);
@@ -188,6 +225,8 @@ internal sealed class FlagCode(HostEmitter code)
             Replay();
             return;
         }
+        // Not all that the host's register holds is the guest's.
+        Take();
         LoadImage();
         _host = GuestInstruction.Status & ~RflagsBits.OF;
         if ((flags & RflagsBits.OF) != 0)
@@ -198,7 +237,7 @@ internal sealed class FlagCode(HostEmitter code)
         }
         // sahf
         code.Bytes(0x9e);
-        _clearsAdjust = _noOverflow = false;
+        _wants = FlagRest.Nothing;
     }
 
     /// <summary>To be called before an instruction that leaves flags as they are beside those that it writes.</summary>
@@ -245,7 +284,7 @@ internal sealed class FlagCode(HostEmitter code)
         Image = FlagImage.None;
         _host = RflagsBits.None;
         _recipe = default;
-        _clearsAdjust = _noOverflow = false;
+        _wants = FlagRest.Nothing;
         _dead = live == RflagsBits.None;
         if (_dead)
             return;
@@ -256,20 +295,11 @@ internal sealed class FlagCode(HostEmitter code)
                 break;
             case FlagResult.Logic or FlagResult.ShiftByOne:
                 _host = GuestInstruction.Status & ~RflagsBits.AF;
-                _clearsAdjust = true;
-                _noOverflow = result == FlagResult.Logic;
+                _wants = result == FlagResult.Logic ? FlagRest.AdjustAndOverflow : FlagRest.Adjust;
                 break;
-            case FlagResult.ShiftRight:
-                LoadFlags();
-                // mov al, 0
-                code.Bytes(0xb0, 0);
-                ClearAdjust();
-                break;
-            case FlagResult.ShiftLeft:
-                LoadFlags();
-                // OF = SF xor CF: mov al, ah; rol al, 1; xor al, ah; and al, 1
-                code.Bytes(0x88, 0xe0, 0xd0, 0xc0, 0x30, 0xe0, 0x24, 1);
-                ClearAdjust();
+            case FlagResult.ShiftRight or FlagResult.ShiftLeft:
+                _host = GuestInstruction.Status & ~(RflagsBits.AF | RflagsBits.OF);
+                _wants = result == FlagResult.ShiftRight ? FlagRest.AdjustAndOverflow : FlagRest.LeftShift;
                 break;
             case FlagResult.Product:
                 // seto al; the product's own flags; CF is as OF: or ah, al
@@ -277,7 +307,7 @@ internal sealed class FlagCode(HostEmitter code)
                 code.Copy(Test(product));
                 LoadFlags();
                 code.Bytes(0x08, 0xc4);
-                ClearAdjust();
+                (Image, _rest) = (FlagImage.Rax, FlagRest.Adjust);
                 break;
         }
     }
@@ -290,13 +320,13 @@ internal sealed class FlagCode(HostEmitter code)
         {
             // Whatever else is in the host's flags, nobody looks at it.
             Image = FlagImage.None;
-            _clearsAdjust = _noOverflow = false;
+            _wants = FlagRest.Nothing;
             _dead = live == RflagsBits.None;
             return;
         }
         if ((live & RflagsBits.CF) == 0)
             return;
-        LoadImage();
+        LoadWhole();
         // The lowest bit of AH becomes CF, which stays as it is: rcr ah, 1; rol ah, 1
         code.Bytes(0xd0, 0xdc, 0xd0, 0xc4);
     }
@@ -310,7 +340,7 @@ internal sealed class FlagCode(HostEmitter code)
             return;
         bool others = Image != FlagImage.None;
         if (others)
-            LoadImage();
+            LoadWhole();
         else
             // Nobody looks at the others.
             LoadFlags();
@@ -319,8 +349,9 @@ internal sealed class FlagCode(HostEmitter code)
         if (others && result == FlagResult.CarryOverflow)
             // rcr ah, 1; rol ah, 1
             code.Bytes(0xd0, 0xdc, 0xd0, 0xc4);
-        Image = FlagImage.Rax;
-        _dead = _clearsAdjust = false;
+        (Image, _rest) = (FlagImage.Rax, FlagRest.Nothing);
+        _wants = FlagRest.Nothing;
+        _dead = false;
     }
 
     /// <summary>ZF replaces what the image has of it. Destroys the second scratch register.</summary>
@@ -334,13 +365,14 @@ internal sealed class FlagCode(HostEmitter code)
             LoadFlags();
         else
         {
-            LoadImage();
+            LoadWhole();
             // setz r11b; movzx r11d, r11b; shl r11d, 14; and ah, 0xbf; or eax, r11d
             code.Bytes(0x41, 0x0f, 0x94, 0xc3, 0x45, 0x0f, 0xb6, 0xdb);
             code.Bytes(0x41, 0xc1, 0xe3, 14, 0x80, 0xe4, 0xbf, 0x44, 0x09, 0xd8);
         }
-        Image = FlagImage.Rax;
-        _dead = _clearsAdjust = false;
+        (Image, _rest) = (FlagImage.Rax, FlagRest.Nothing);
+        _wants = FlagRest.Nothing;
+        _dead = false;
     }
 
     /// <summary>The status flags, which are saved, as RFLAGS has them into the second scratch register. Destroys RAX, and frees it.</summary>
@@ -367,20 +399,24 @@ internal sealed class FlagCode(HostEmitter code)
     private void LoadImage()
     {
         if (Image == FlagImage.Rax)
+        {
+            Complete();
             return;
+        }
         if (Image != FlagImage.Context)
             throw new InvalidOperationException("flags that were dropped are asked for");
         // movzx eax, word [flags]
         code.Bytes(0x41, 0x0f, 0xb7, 0x87);
         code.Int32(ContextLayout.Flags);
-        Image = FlagImage.Rax;
+        (Image, _rest) = (FlagImage.Rax, FlagRest.Nothing);
     }
 
-    private void ClearAdjust()
+    /// <summary>The same where the host's flags have been written since the image was made, which is the guest's.</summary>
+    private void LoadWhole()
     {
-        // and ah, 0xef
-        code.Bytes(0x80, 0xe4, 0xef);
-        Image = FlagImage.Rax;
+        if (Image == FlagImage.Rax && _rest != FlagRest.Nothing)
+            throw new InvalidOperationException("flags that are not the guest's are to be changed");
+        LoadImage();
     }
 
     /// <summary>Makes the host's flags by the recipe, if they are nowhere else.</summary>
@@ -392,8 +428,9 @@ internal sealed class FlagCode(HostEmitter code)
             code.Copy(inverse);
         code.Copy(_recipe.Instruction);
         Image = FlagImage.None;
-        _noOverflow = _clearsAdjust = _recipe.Result == FlagResult.Logic;
-        _host = _clearsAdjust ? GuestInstruction.Status & ~RflagsBits.AF : GuestInstruction.Status;
+        bool isLogic = _recipe.Result == FlagResult.Logic;
+        _wants = isLogic ? FlagRest.AdjustAndOverflow : FlagRest.Nothing;
+        _host = isLogic ? GuestInstruction.Status & ~RflagsBits.AF : GuestInstruction.Status;
     }
 
     /// <summary>TEST of a register with itself.</summary>

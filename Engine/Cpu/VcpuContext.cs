@@ -62,6 +62,19 @@ public unsafe struct VcpuContext
     /// <summary>The interpreter's indirect branch targets for the current privilege and code size.</summary>
     public void* JumpCache;
 
+    /// <summary>
+    /// What <see cref="Tlb"/> and <see cref="JumpCache"/> become where translated code changes the privilege or EFLAGS.AC: a
+    /// supervisor's, a supervisor's under EFLAGS.AC, and a user's (null: there is none yet). Right as long as nothing changes
+    /// that ends a block in the interpreter.
+    /// </summary>
+    public void* TlbSupervisor, TlbOverride, TlbUser, JumpsSupervisor, JumpsUser;
+
+    /// <summary>Not 0: an interrupt waits, or may, for RFLAGS.IF. One that comes later asks for an exit.</summary>
+    public byte EventHeld;
+
+    /// <summary>Not 0: translated code has changed the privilege or EFLAGS.AC, and the interpreter has not heard of it.</summary>
+    public byte NativeSwitched;
+
     /// <summary>Not 0: leave guest code at the next safe point. Set from any thread, cleared by the vCPU.</summary>
     public int ExitRequest;
 

@@ -18,6 +18,9 @@ internal unsafe interface IBlockTranslator
     /// <summary>Decodes blocks beside others; set before anything is decoded.</summary>
     BlockNeighbour? Neighbour { set; }
 
+    /// <summary>To be called where host code has changed the privilege or EFLAGS.AC; set before anything is decoded.</summary>
+    Action? Switched { set; }
+
     /// <summary>Counts how long translating takes; set before anything is decoded.</summary>
     WorkLog? Work { set; }
 

@@ -59,6 +59,7 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         {
             translator.Jumps = _jumps;
             translator.Blocks = FindDecoded;
+            translator.Switched = SelectMode;
             translator.Neighbour = FindNeighbour;
             translator.Work = _work;
         }
@@ -461,6 +462,10 @@ public sealed unsafe class InterpreterBackend : IVcpuBackend, IPageWriteObserver
         _user = state.Cpl == 3;
         _tlb.SelectBank();
         _c->JumpCache = _jumps.Select(_user, mode);
+        // What translated 64-bit code switches to by itself.
+        _c->JumpsSupervisor = _jumps.Select(user: false, CodeMode.Code64);
+        _c->JumpsUser = _jumps.Known(user: true, CodeMode.Code64);
+        _c->EventHeld = _vcpu.Interrupts.HasInterrupt ? (byte)1 : (byte)0;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

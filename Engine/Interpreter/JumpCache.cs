@@ -25,6 +25,9 @@ internal sealed unsafe class JumpCache(AddressSpaces spaces, IBlockTranslator? t
         return table.Entries;
     }
 
+    /// <summary>The same, or null where nobody has selected it.</summary>
+    public void* Known(bool user, byte mode) => TableOf(user, mode).Entries;
+
     /// <summary>Goes to a block by its RIP, which is canonical; leaves the loop where it is not known.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Op* Jump(VcpuContext* c, ulong rip)

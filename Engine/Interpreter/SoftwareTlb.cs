@@ -59,6 +59,10 @@ internal sealed unsafe class SoftwareTlb : ITranslationCache, IDisposable
         _watching = Breakpoints.AreOn(state);
         _bank = _checkAlignment || _watching ? _never : user ? User() : (state.Cr4 & Cr4.SMAP) != 0 && !ac ? _underSmap : _supervisor;
         _c->Tlb = _bank.Entries;
+        bool smap = (state.Cr4 & Cr4.SMAP) != 0;
+        _c->TlbSupervisor = _watching ? _never.Entries : smap ? _underSmap.Entries : _supervisor.Entries;
+        _c->TlbOverride = _watching ? _never.Entries : _supervisor.Entries;
+        _c->TlbUser = _watching || _users[_spaces.Current] is not { } users ? null : users.Entries;
     }
 
     /// <summary>

@@ -50,7 +50,7 @@ internal sealed class AccessGroups(RegisterMap map)
     private readonly List<Range> _ranges = [];
     private readonly List<(int Instruction, int Range, long Low)> _accesses = [];
     private readonly List<(Key Key, long Low, int Size)> _aligned = [];
-    private int _version, _segments;
+    private int _version, _segments, _rights;
 
     /// <summary>Sets the groups of a run's instructions.</summary>
     public void Find(Span<GuestInstruction> run)
@@ -92,6 +92,7 @@ internal sealed class AccessGroups(RegisterMap map)
         ref readonly Instruction instruction = ref guest.Instruction;
         operation = default;
         operation.Writes = guest.Memory == MemoryUse.Write;
+        operation.Key.Rights = _rights;
         switch (guest.Form)
         {
             case Form.Push or Form.PushConstant or Form.Pop or Form.Call or Form.Return:
@@ -197,8 +198,10 @@ internal sealed class AccessGroups(RegisterMap map)
                 Unknown(Register.RAX);
                 return;
             case Form.State:
-                // It may write a segment's base.
+                // It may write a segment's base, or change what may be reached.
                 _segments++;
+                if (instruction.Mnemonic is Mnemonic.Stac or Mnemonic.Clac)
+                    _rights++;
                 break;
             case Form.Vector or Form.Nothing when instruction.OpCount == 0 || !instruction.Op0Register.IsGPR():
                 if (!guest.UsesAccumulator)
@@ -294,7 +297,7 @@ internal sealed class AccessGroups(RegisterMap map)
         public Value Plus(long constant) => this with { Delta = Delta + constant };
     }
 
-    private record struct Key(int Base, int Index, int Scale, (Register, int) Segment);
+    private record struct Key(int Base, int Index, int Scale, (Register, int) Segment, int Rights);
 
     private struct Operation
     {

@@ -159,7 +159,7 @@ internal sealed unsafe partial class BlockTranslator
                 return takes ? there : here;
             case Form.Return:
                 return _returns.TryPeek(out ulong caller) ? Hot(head, caller, out _) : null;
-            case Form.Loop or Form.IndirectJump or Form.IndirectCall:
+            case Form.Loop or Form.IndirectJump or Form.IndirectCall or Form.Privilege:
                 return null;
             default:
                 return Hot(head, op[1].Rip, out _);

@@ -27,6 +27,7 @@ internal sealed unsafe partial class BlockTranslator
     private readonly EdgeCode _edges;
     private readonly Families _families;
     private readonly LoopCode _loops;
+    private readonly PrivilegeCode _privileges;
     private readonly FeatureGate _features;
     private readonly AccessGroups _groups;
     private readonly RegisterMap _map;
@@ -51,6 +52,7 @@ internal sealed unsafe partial class BlockTranslator
         _vectorCode = new VectorCode(code, _memory, _flags);
         _families = new Families(code, _memory, _flags);
         _loops = new LoopCode(code, _flags, edges);
+        _privileges = new PrivilegeCode(code, _memory, _flags, edges);
         _features = new FeatureGate(vcpu.Services);
         _decoder32 = Decoder.Create(32, _bytes, DecoderOptions.AMD);
         _decoder64 = Decoder.Create(64, _bytes, DecoderOptions.AMD);
@@ -272,6 +274,9 @@ internal sealed unsafe partial class BlockTranslator
             if (instruction.MayLeave && !(instruction.Form == Form.Jump && i + 1 < to))
                 live = GuestInstruction.Status;
         }
+        // Behind STI comes one instruction at least, so that nobody meets the shadow that it leaves.
+        while (to > from && to == _blockEnds[to - 1] && _instructions[to - 1].Instruction.Mnemonic == Mnemonic.Sti)
+            to--;
         return to;
     }
 
@@ -342,6 +347,9 @@ internal sealed unsafe partial class BlockTranslator
                 break;
             case Form.Loop:
                 _loops.Emit(instruction, op->Immediate, op->NextRip);
+                break;
+            case Form.Privilege:
+                _privileges.Emit(instruction, op->NextRip, _exit);
                 break;
             case Form.Call:
                 PushReturn(op, _memory.Reach(guest, _exit, _exitApart));

@@ -37,6 +37,17 @@ internal static unsafe class ContextLayout
         MissRecord = (int)((byte*)&context.NativeMissRecord - start);
         Resume = (int)((byte*)&context.NativeResume - start);
         MissVectors = (int)(&context.NativeMissVectors - start);
+        TlbSupervisor = (int)((byte*)&context.TlbSupervisor - start);
+        TlbOverride = (int)((byte*)&context.TlbOverride - start);
+        TlbUser = (int)((byte*)&context.TlbUser - start);
+        JumpsSupervisor = (int)((byte*)&context.JumpsSupervisor - start);
+        JumpsUser = (int)((byte*)&context.JumpsUser - start);
+        EventHeld = (int)(&context.EventHeld - start);
+        Switched = (int)(&context.NativeSwitched - start);
+        Efer = (int)((byte*)&context.State.Efer - start);
+        Star = (int)((byte*)&context.State.Star - start);
+        Lstar = (int)((byte*)&context.State.Lstar - start);
+        Fmask = (int)((byte*)&context.State.Fmask - start);
     }
 
     public static int Gpr { get; }
@@ -90,6 +101,28 @@ internal static unsafe class ContextLayout
     public static int Resume { get; }
 
     public static int MissVectors { get; }
+
+    public static int TlbSupervisor { get; }
+
+    public static int TlbOverride { get; }
+
+    public static int TlbUser { get; }
+
+    public static int JumpsSupervisor { get; }
+
+    public static int JumpsUser { get; }
+
+    public static int EventHeld { get; }
+
+    public static int Switched { get; }
+
+    public static int Efer { get; }
+
+    public static int Star { get; }
+
+    public static int Lstar { get; }
+
+    public static int Fmask { get; }
 
     /// <summary>A segment's selector and, 2 bytes on, its attributes; its limit lies 4 bytes before.</summary>
     public static int Selector(Iced.Intel.Register segment) => Registers.SegmentOffset(segment) + SelectorOffset;

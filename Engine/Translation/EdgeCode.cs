@@ -215,13 +215,16 @@ internal sealed unsafe class EdgeCode(HostEmitter code, Links links)
         _jumps.Add((jump, target, _polls || target <= from, (target ^ from) >> 12 != 0));
 
     /// <summary>Finds the code of the RIP in the first scratch register: its address lies 8 bytes behind what the second points to.</summary>
-    public void FindIndirect(Action<int> exit)
+    public void FindIndirect(Action<int> exit) => FindIndirect(exit, ContextLayout.Jumps);
+
+    /// <summary>The same for the privilege whose jump cache a field of the context points to.</summary>
+    public void FindIndirect(Action<int> exit, int jumps)
     {
         code.Rotate(HostRegisters.Second, HostRegisters.First, 12);
         code.Pair(HostEmitter.XorOp, HostRegisters.Second, HostRegisters.First, wide: false);
         code.And(HostRegisters.Second, JumpCache.Entries - 1, wide: false);
         code.Shift(4, HostRegisters.Second, 4, wide: false);
-        code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
+        code.Memory(HostEmitter.AddOp, HostRegisters.Second, HostRegisters.Context, jumps);
         code.Memory(HostEmitter.CmpOp, HostRegisters.First, HostRegisters.Second, 0);
         exit(code.JumpIf(HostEmitter.IfNotEqual));
     }

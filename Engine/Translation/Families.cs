@@ -48,7 +48,7 @@ internal sealed class Families
                 guest.Form = Form.Nothing;
                 break;
             default:
-                if (!BitCode.Classify(ref guest) && !StringCode.Classify(ref guest, decoded) && !StateCode.Classify(ref guest)
+                if (!PrivilegeCode.Classify(ref guest) && !BitCode.Classify(ref guest) && !StringCode.Classify(ref guest, decoded) && !StateCode.Classify(ref guest)
                     && !StackCode.Classify(ref guest))
                     HighByteCode.Classify(ref guest);
                 break;

@@ -29,6 +29,9 @@ internal enum Form
     /// <summary>LOOP and JRCXZ: <see cref="LoopCode"/>.</summary>
     Loop,
 
+    /// <summary>SYSCALL and SYSRET, which end their block: <see cref="PrivilegeCode"/>.</summary>
+    Privilege,
+
     /// <summary>DIV and IDIV: <see cref="DivisionCode"/>.</summary>
     Division,
 
@@ -44,7 +47,7 @@ internal enum Form
     /// <summary>AH to DH: <see cref="HighByteCode"/>.</summary>
     HighByte,
 
-    /// <summary>Flags as operands, segment registers, CMPXCHG8B and 16B: <see cref="StateCode"/>.</summary>
+    /// <summary>Flags as operands, STI, STAC, segment registers, CMPXCHG8B and 16B: <see cref="StateCode"/>.</summary>
     State,
 
     /// <summary>PUSH and POP of memory, XLAT: <see cref="StackCode"/>.</summary>

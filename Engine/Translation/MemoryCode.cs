@@ -74,6 +74,17 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
         return scratch;
     }
 
+    /// <summary>A copy of a guest register in a host register that is no home.</summary>
+    public void Copy(int guest, int to)
+    {
+        if (to == HostRegisters.First)
+            _held = 0;
+        if (map.Home(guest) >= 0)
+            code.Move(to, map.Home(guest));
+        else
+            code.Memory(HostEmitter.MovLoad, to, HostRegisters.Context, ContextLayout.Gpr + 8 * guest);
+    }
+
     /// <summary>Gives a guest register its value from a host register, which may be its home.</summary>
     public void Store(int guest, int from)
     {

@@ -86,6 +86,9 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         set => _templates.Neighbour = value;
     }
 
+    /// <summary>Tells the interpreter of a privilege that has changed.</summary>
+    public Action? Switched { get; set; }
+
     /// <summary>Counts how long translating takes.</summary>
     public WorkLog? Work { get; set; }
 
@@ -347,12 +350,23 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
         c->NativeFlags = (ushort)((flags & AhFlags) << 8 | (flags >> 11 & 1));
         c->NativeLink = 0;
         long before = c->Budget;
-        Op* next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, op->Link);
+        Op* next = Go(c, op->Link);
         if (next == (Op*)EdgeCode.Missed)
             next = Of(c).MakeUp(c);
         c->State.RetiredInstructions += (ulong)(before - c->Budget);
         ulong native = c->NativeFlags;
         c->SetArithmetic((native >> 8 & AhFlags) | (native & 1) << 11);
+        return next;
+    }
+
+    private static Op* Go(VcpuContext* c, void* code)
+    {
+        Op* next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, code);
+        if (c->NativeSwitched != 0)
+        {
+            c->NativeSwitched = 0;
+            Of(c).Switched!();
+        }
         return next;
     }
 
@@ -376,7 +390,7 @@ internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
                 return miss->Op;
             }
             c->NativeResume = c->NativeMissRecord + (ulong)miss->Begins;
-            next = ((delegate* unmanaged<VcpuContext*, void*, Op*>)c->NativeEntry)(c, _resume);
+            next = Go(c, _resume);
         }
         while (next == (Op*)EdgeCode.Missed);
         return next;

@@ -98,7 +98,7 @@ internal sealed class RegisterMap(HostEmitter code)
     {
         ref readonly Instruction instruction = ref guest.Instruction;
         if (RegisterCode.IsHigh(register) || (Implied(guest) >> number & 1) != 0
-            || guest.Form is Form.Division or Form.String or Form.State or Form.Stack or Form.Leave or Form.Loop)
+            || guest.Form is Form.Division or Form.String or Form.State or Form.Stack or Form.Leave or Form.Loop or Form.Privilege)
             return false;
         if (Is(instruction.MemoryBase, number) || Is(instruction.MemoryIndex, number))
             return true;

@@ -5,7 +5,7 @@ using Register = Iced.Intel.Register;
 namespace Godwit.Engine.Translation;
 
 /// <summary>
-/// Emits what reads and writes flags as operands (PUSHF, LAHF, SAHF, STC, CLC, CMC, CLD, STD, CLI), reads of segment
+/// Emits what reads and writes flags as operands (PUSHF, LAHF, SAHF, STC, CLC, CMC, CLD, STD, CLI, STI, STAC, CLAC), reads of segment
 /// registers and bases, SWAPGS, and CMPXCHG8B and 16B.
 /// </summary>
 internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode flags, RegisterCode registers)
@@ -40,7 +40,7 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
             case Mnemonic.Cld or Mnemonic.Std:
                 guest.Stays = true;
                 break;
-            case Mnemonic.Cli or Mnemonic.Swapgs:
+            case Mnemonic.Cli or Mnemonic.Swapgs or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac:
                 break;
             case Mnemonic.Mfence:
                 guest.Form = Form.Copied;
@@ -98,14 +98,30 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
                 break;
             case Mnemonic.Std:
                 flags.Save();
-                // or dword [rflags], DF
-                code.Bytes(0x41, 0x81, 0x8f);
-                code.Int32(ContextLayout.Rflags);
-                code.Int32((int)Rflags.DF);
+                Or((int)Rflags.DF);
                 break;
             case Mnemonic.Cli:
                 Supervisor(exit);
                 And(~(int)Rflags.IF);
+                break;
+            case Mnemonic.Sti:
+                Supervisor(exit);
+                // What waits for it is delivered in the interpreter. cmp byte [event held], 0
+                code.Bytes(0x41, 0x80, 0xbf);
+                code.Int32(ContextLayout.EventHeld);
+                code.Bytes(0);
+                exit(code.JumpIf(HostEmitter.IfNotEqual));
+                Or((int)Rflags.IF);
+                break;
+            case Mnemonic.Stac:
+                Supervisor(exit);
+                Or((int)Rflags.AC);
+                Switch(ContextLayout.TlbOverride);
+                break;
+            case Mnemonic.Clac:
+                Supervisor(exit);
+                And(~(int)Rflags.AC);
+                Switch(ContextLayout.TlbSupervisor);
                 break;
             case Mnemonic.Swapgs:
                 Supervisor(exit);
@@ -149,6 +165,22 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
         code.Bytes(0x41, 0x81, 0xa7);
         code.Int32(ContextLayout.Rflags);
         code.Int32(mask);
+    }
+
+    private void Or(int bits)
+    {
+        // or dword [rflags], imm32
+        code.Bytes(0x41, 0x81, 0x8f);
+        code.Int32(ContextLayout.Rflags);
+        code.Int32(bits);
+    }
+
+    /// <summary>Takes another bank of the TLB; the interpreter hears of it on the way out.</summary>
+    private void Switch(int bank)
+    {
+        code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, bank);
+        code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, ContextLayout.Tlb);
+        PrivilegeCode.WriteSwitched(code);
     }
 
     private void PushFlags(Action<int> exit)

@@ -14,4 +14,18 @@ public record struct TemplateCounts
 
     /// <summary>Templates found that were of no use for other reasons: another encoding at this RIP, or no room for decoded blocks.</summary>
     public long Unfit { get; set; }
+
+    /// <summary>Of several vCPUs together.</summary>
+    public static TemplateCounts Sum(IEnumerable<TemplateCounts> vcpus)
+    {
+        TemplateCounts sum = default;
+        foreach (TemplateCounts counts in vcpus)
+        {
+            sum.Made += counts.Made;
+            sum.Reused += counts.Reused;
+            sum.Changed += counts.Changed;
+            sum.Unfit += counts.Unfit;
+        }
+        return sum;
+    }
 }

@@ -17,10 +17,10 @@ internal sealed class PromptedGuest : IAsyncDisposable
     public MachineActor Machine { get; }
 
     /// <summary>Started, and on its way to the first prompt.</summary>
-    public static async Task<PromptedGuest> StartAsync(string name, string kernel, string initramfs, ClockMode clock, Func<Vcpu, IVcpuBackend> backend)
+    public static async Task<PromptedGuest> StartAsync(string name, string kernel, string initramfs, ClockMode clock, Func<Vcpu, IVcpuBackend> backend, int cpus = 1)
     {
         BootImages images = new(await File.ReadAllBytesAsync(kernel), await File.ReadAllBytesAsync(initramfs));
-        MachineSpec spec = MachineSpecs.Create(256 << 20, 1, clock, "vmlinuz", images.Kernel, "initramfs", "console=ttyS0 cryptomgr.notests panic=-1");
+        MachineSpec spec = MachineSpecs.Create(256 << 20, cpus, clock, "vmlinuz", images.Kernel, "initramfs", "console=ttyS0 cryptomgr.notests panic=-1");
         PromptedGuest guest = new(name, backend);
         await guest.Machine.CreateAsync(spec, images, default);
         guest.Machine.Grant(1, long.MaxValue);

@@ -11,7 +11,7 @@ namespace Godwit.Engine.Translation;
 internal sealed unsafe class NativeCode : IBlockTranslator, IDisposable
 {
     /// <summary>The run of a block, beside that in which it becomes hot, at which a template is looked for.</summary>
-    private const uint FirstLook = 2;
+    private const uint FirstLook = 1;
 
     private const ulong AhFlags = Rflags.SF | Rflags.ZF | Rflags.AF | Rflags.PF | Rflags.CF;
 

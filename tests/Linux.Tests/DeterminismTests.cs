@@ -61,9 +61,11 @@ public sealed class DeterminismTests(ITestOutputHelper output)
 
         Ending[] both = await Task.WhenAll(
             Task.Run(() => BootAsync(vcpu => new TranslatorBackend(vcpu))),
-            Task.Run(() => BootAsync(vcpu => cramped = new TranslatorBackend(vcpu, codeBytes: 4 << 20, nativeBytes: 1 << 20, hot: 16))));
+            Task.Run(() => BootAsync(vcpu => cramped = new TranslatorBackend(vcpu, codeBytes: 4 << 20, nativeBytes: 1 << 20, hot: 16) { VerifiesTemplates = true })));
 
-        output.WriteLine($"{cramped!.Evicted} evicted");
+        output.WriteLine($"{cramped!.Evicted} evicted, {cramped.Templates}");
+        Assert.Null(cramped.TemplateDifference);
+        Assert.True(cramped.Templates.Reused > 10_000, cramped.Templates.ToString());
         Assert.Equal(both[0], both[1]);
         Assert.True(cramped.Evicted.Blocks > 10_000, $"{cramped.Evicted.Blocks} blocks evicted");
         Assert.True(cramped.Evicted.Translations > 10_000, $"{cramped.Evicted.Translations} translations evicted");

@@ -36,18 +36,23 @@ public sealed class SmpStressTests
         Interpreter,
         Translator,
         TranslatorWithLittleRoom,
+
+        /// <summary>They use each other's translations, with room for some dozens.</summary>
+        TranslatorsThatShare,
     }
 
-    public static TheoryData<Kind> Kinds => TranslatorBackend.IsSupported ? [Kind.Interpreter, Kind.Translator, Kind.TranslatorWithLittleRoom] : [Kind.Interpreter];
+    public static TheoryData<Kind> Kinds => TranslatorBackend.IsSupported ? [Kind.Interpreter, Kind.Translator, Kind.TranslatorWithLittleRoom, Kind.TranslatorsThatShare] : [Kind.Interpreter];
 
     [Theory]
     [MemberData(nameof(Kinds))]
     public void FourVcpusThatChangeMemoryCodeAndTranslationsAgree(Kind kind)
     {
+        TranslationStore store = new(64 << 10);
         using SmpMachine machine = new(Vcpus, vcpu => kind switch
         {
             Kind.Interpreter => new InterpreterBackend(vcpu, 4 << 20),
             Kind.Translator => new TranslatorBackend(vcpu, 4 << 20, 4 << 20, hot: 4),
+            Kind.TranslatorsThatShare => new TranslatorBackend(vcpu, 64 << 10, TranslatorBackend.LeastNativeBytes, hot: 1, store),
             _ => ProgramComparison.Cramped(vcpu),
         });
         machine.Setup.SetHandler(ChangeVector, Handler);
@@ -70,6 +75,11 @@ public sealed class SmpStressTests
         Assert.Equal(((ulong)Vcpus * Rounds, (ulong)Vcpus * Rounds), (Value(First), Value(Second)));
         Assert.Equal((ulong)Vcpus * Rounds, Value(Counter));
         Assert.Equal(((ulong)Changes, (ulong)Changes * (Vcpus - 1)), (Value(Generation), Value(Received)));
+        if (kind == Kind.TranslatorsThatShare)
+        {
+            TemplateCounts counts = TemplateCounts.Sum(machine.Backends.Select(backend => ((TranslatorBackend)backend).Templates));
+            Assert.True(counts.Reused > 0, counts.ToString());
+        }
         Assert.All((ulong[])[Data, Data + Second, Frames, Frames + PageNumber.Size, SmpMachine.SmallTable, Function], address =>
             Assert.True(written.Contains(new PageNumber(address >> PageNumber.Shift)), $"the page of {address:x} was not marked"));
 

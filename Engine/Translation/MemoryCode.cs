@@ -253,6 +253,8 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
             if (access.Group == 0)
             {
                 Look(size, writes, miss);
+                if (_added && guest.Instruction.MemoryIndex != Register.None && guest.Instruction.MemoryBase != Register.None)
+                    code.Pair(HostEmitter.AddOp, HostRegisters.First, map.Home(HostRegisters.Number(guest.Instruction.MemoryBase)));
                 if (guest.IsFixed && _slots == SlotUse.Note)
                     code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, PlaceOf(guest.Place));
                 return 0;
@@ -268,14 +270,16 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
 
     /// <summary>
     /// Whether an operand that is checked alone is reached by adding to its own address, so that the processor need not wait
-    /// for the tag: the address is a register that the host has, and a constant.
+    /// for the tag: the registers of the address are the host's, too.
     /// </summary>
     private bool IsPlain(in GuestInstruction guest)
     {
         ref readonly Instruction instruction = ref guest.Instruction;
-        return guest.Form is Form.Copied or Form.Vector && !Narrow && !guest.IsFixed && instruction.MemoryBase.IsGPR64() && instruction.MemoryIndex == Register.None
-            && instruction.MemorySegment is not (Register.FS or Register.GS) && map.Home(HostRegisters.Number(instruction.MemoryBase)) >= 0
+        return guest.Form is Form.Copied or Form.Vector && !Narrow && !guest.IsFixed && instruction.MemorySegment is not (Register.FS or Register.GS)
+            && (instruction.MemoryBase != Register.None || instruction.MemoryIndex != Register.None) && IsHost(instruction.MemoryBase) && IsHost(instruction.MemoryIndex)
             && (guest.Form == Form.Copied || (VectorForms.Of(instruction.Code) & VectorTraits.Aligned) == 0);
+
+        bool IsHost(Register register) => register == Register.None || (register.IsGPR64() && map.Home(HostRegisters.Number(register)) >= 0);
     }
 
     /// <summary>Leaves where an operand that was reached is not aligned.</summary>
@@ -298,10 +302,19 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     {
         if (_added)
         {
+            instruction.SegmentPrefix = Register.None;
+            if (instruction.MemoryIndex != Register.None)
+            {
+                // The base is added already.
+                instruction.MemoryBase = Register.R10;
+                instruction.MemoryIndex = Register.RAX + map.Home(HostRegisters.Number(instruction.MemoryIndex));
+                if (instruction.MemoryDisplSize != 1)
+                    instruction.MemoryDisplSize = instruction.MemoryDisplacement64 == 0 ? 0 : 8;
+                return;
+            }
             instruction.MemoryBase = Register.RAX + map.Home(HostRegisters.Number(instruction.MemoryBase));
             instruction.MemoryIndex = Register.R10;
             instruction.MemoryIndexScale = 1;
-            instruction.SegmentPrefix = Register.None;
             return;
         }
         instruction.MemoryBase = Register.R10;

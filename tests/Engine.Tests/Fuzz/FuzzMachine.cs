@@ -2,6 +2,7 @@ using Godwit.Engine.Cpu;
 using Godwit.Engine.Machine;
 using Godwit.Engine.Memory;
 using Godwit.Engine.Tests.Interpreter;
+using Godwit.Engine.Tests.Translation;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -28,9 +29,15 @@ internal static unsafe class FuzzMachine
     /// <summary>The page of the window's table that is the patched function, by another address.</summary>
     public const int AliasPage = 14;
 
+    /// <summary>Where the program finds the address that it runs at next, in 64-bit mode; 0: nowhere.</summary>
+    public const ulong Next = 0xa000;
+
+    /// <summary>Pages for the tables of addresses at which the program lies beside its own.</summary>
+    private const ulong FreeTables = 0xb000;
+
     private const ulong Handlers = TestMachine.Code + 0x4_0000, Lengths = 0x40_0000, Log = 0x50_0000;
 
-    public static TestMachine Make(int bitness, Func<Vcpu, IVcpuBackend> backend, byte[] window, byte[] program)
+    public static TestMachine Make(int bitness, Func<Vcpu, IVcpuBackend> backend, byte[] window, byte[] program, ReadOnlySpan<ulong> aliases)
     {
         TestMachine machine = new(bitness, CpuLevel.V3, memory: 8 << 20, backend: backend);
         machine.State.Cr4 |= Cr4.OSFXSR;
@@ -61,8 +68,15 @@ internal static unsafe class FuzzMachine
             else
                 machine.Write(TestMachine.Idt + (ulong)vector * 8, (handler & 0xffff) | (ulong)TestMachine.Kernel32 << 16 | 0x8e00ul << 32 | (handler >> 16) << 48);
         }
-        if (wide)
-            MapWindow(machine);
+        if (!wide)
+            return machine;
+        MapWindow(machine);
+        ulong free = FreeTables;
+        for (int i = 0; i < aliases.Length; i++)
+        {
+            Aliases.Map(machine, TestMachine.Tables, ref free, aliases[i]);
+            machine.Write(Next + (ulong)i * 8, aliases[i] + TestMachine.Code);
+        }
         return machine;
     }
 
@@ -110,6 +124,8 @@ internal static unsafe class FuzzMachine
         a.add(__qword_ptr[Log + 8], rax);
         a.inc(__qword_ptr[Log + 16 + (ulong)vector * 8]);
         a.mov(rcx, __qword_ptr[rsp + 24]);
+        // At any of its addresses.
+        a.and(ecx, (int)Aliases.Bytes - 1);
         a.movzx(eax, __byte_ptr[rcx + Table]);
         a.add(__qword_ptr[rsp + 24], rax);
         a.pop(rcx);

@@ -14,6 +14,9 @@ internal sealed class FuzzProgram
     /// <summary>Where the rounds are counted.</summary>
     private const ulong Rounds = TestMachine.Data + 0x1f_0000;
 
+    /// <summary>How often it has run.</summary>
+    private const ulong Runs = Rounds + 8;
+
     private readonly Random _random;
     private readonly bool _wide;
     private readonly RandomIntegers _integers;
@@ -31,10 +34,15 @@ internal sealed class FuzzProgram
             _vectors = new RandomVectors(_random, [Register.RAX, Register.RCX, Register.RDX, Register.RBX, Register.R8, Register.R12], RandomIntegers.Reach);
         Window = new byte[0x1_0000];
         _random.NextBytes(Window);
+        if (_wide)
+            Addresses = _random.GetItems([.. Aliases.Bases], _random.Next(3));
     }
 
     /// <summary>What the window holds at first.</summary>
     public byte[] Window { get; }
+
+    /// <summary>What is added to its addresses when it runs once more, and again.</summary>
+    public ulong[] Addresses { get; } = [];
 
     public byte[] Assemble()
     {
@@ -108,6 +116,18 @@ internal sealed class FuzzProgram
         a.dec(__dword_ptr[Rounds]);
         a.jnz(top);
         PushFlags(a);
+        if (_wide)
+        {
+            // Once more from the start, at the next of its addresses.
+            Label end = a.CreateLabel();
+            a.mov(eax, __dword_ptr[Runs]);
+            a.inc(__dword_ptr[Runs]);
+            a.mov(rax, __qword_ptr[rax * 8 + (long)FuzzMachine.Next]);
+            a.test(rax, rax);
+            a.jz(end);
+            a.jmp(rax);
+            a.Label(ref end);
+        }
         a.hlt();
     }
 

@@ -22,6 +22,7 @@ internal sealed unsafe class FuzzRun : IDisposable
     private const ulong Canary = 0xa5c3_5a3c_0ff0_9669;
 
     private readonly nint[] _canaries = new nint[Canaries];
+    private TemplateCounts _templates;
 
     public FuzzRun()
     {
@@ -34,6 +35,9 @@ internal sealed unsafe class FuzzRun : IDisposable
 
     /// <summary>Programs run, and instructions executed by the translator.</summary>
     public (int Programs, long Instructions) Done { get; private set; }
+
+    /// <summary>What has become of the translator's templates.</summary>
+    public TemplateCounts Templates => _templates;
 
     /// <summary>`fuzz [--minutes N] [--seed N]`: prints each seed's failure and returns 1 with the first one.</summary>
     public static int Run(string[] args)
@@ -66,7 +70,7 @@ internal sealed unsafe class FuzzRun : IDisposable
             return 1;
         }
         Console.WriteLine();
-        Console.WriteLine($"{run.Done.Programs} programs, {run.Done.Instructions / 1_000_000} M instructions: no difference");
+        Console.WriteLine($"{run.Done.Programs} programs, {run.Done.Instructions / 1_000_000} M instructions, {run.Templates.Reused} translations of templates: no difference");
         return 0;
     }
 
@@ -79,8 +83,11 @@ internal sealed unsafe class FuzzRun : IDisposable
             program = new FuzzProgram(seed, bitness, new FeatureGate(any.Vcpu.Services).Allows);
         byte[] code = program.Assemble();
         // In every fourth program, blocks and translations go all the time for want of room.
-        Func<Vcpu, IVcpuBackend> translator = (seed & 3) == 1 ? ProgramComparison.Cramped : ProgramComparison.Eager;
-        TestMachine Prepare(Func<Vcpu, IVcpuBackend> backend) => FuzzMachine.Make(bitness, backend, program.Window, code);
+        bool cramped = (seed & 3) == 1;
+        // One machine's templates, whose code may have been changed since, are the other's.
+        TranslationStore store = new(256 << 10);
+        Func<Vcpu, IVcpuBackend> translator = vcpu => cramped ? ProgramComparison.Cramped(vcpu, store) : ProgramComparison.Eager(vcpu, store);
+        TestMachine Prepare(Func<Vcpu, IVcpuBackend> backend) => FuzzMachine.Make(bitness, backend, program.Window, code, program.Addresses);
         using TestMachine interpreted = Prepare(ProgramComparison.Interpreter), translated = Prepare(translator), switching = Prepare(translator);
         Outside before = Outside.Of(translated);
         ProgramComparison.Execute(interpreted, MostInstructions);
@@ -91,8 +98,9 @@ internal sealed unsafe class FuzzRun : IDisposable
             return $"seed {seed} ({bitness}-bit): {ProgramComparison.Locate(Prepare, translator, (long)interpreted.State.RetiredInstructions)}";
         if (ProgramComparison.Difference(interpreted, switching) is { } difference)
             return $"seed {seed} ({bitness}-bit), back ends switched: {difference}";
+        _templates = TemplateCounts.Sum([_templates, ((TranslatorBackend)translated.Backend).Templates]);
         // Where little has room, a block may be gone before it is hot.
-        if (translator == ProgramComparison.Eager && ((TranslatorBackend)translated.Backend).Blocks.Translated == 0)
+        if (!cramped && ((TranslatorBackend)translated.Backend).Blocks.Translated == 0)
             return $"seed {seed} ({bitness}-bit): nothing was translated";
         if (before != Outside.Of(translated) || !CanariesStand())
             return $"seed {seed} ({bitness}-bit): memory that is not the guest's has changed";

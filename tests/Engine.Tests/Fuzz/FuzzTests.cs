@@ -20,6 +20,6 @@ public sealed class FuzzTests(ITestOutputHelper output)
             Assert.True(failure is null, failure);
         }
         while (Environment.TickCount64 < end);
-        output.WriteLine($"{run.Done.Programs} programs, {run.Done.Instructions} instructions");
+        output.WriteLine($"{run.Done.Programs} programs, {run.Done.Instructions} instructions, {run.Templates}");
     }
 }

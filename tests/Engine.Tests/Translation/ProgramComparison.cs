@@ -18,10 +18,17 @@ internal static unsafe class ProgramComparison
     public static InterpreterBackend Interpreter(Vcpu vcpu) => new(vcpu, 4 << 20);
 
     /// <summary>A translator that translates almost everything.</summary>
-    public static TranslatorBackend Eager(Vcpu vcpu) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2) { VerifiesTemplates = true };
+    public static TranslatorBackend Eager(Vcpu vcpu) => Eager(vcpu, null);
+
+    /// <summary>The same, whose templates others may have, too.</summary>
+    public static TranslatorBackend Eager(Vcpu vcpu, TranslationStore? store) => new(vcpu, codeBytes: 4 << 20, nativeBytes: 4 << 20, hot: 2, store) { VerifiesTemplates = true };
 
     /// <summary>The same with room for so little that blocks and translations go all the time.</summary>
-    public static TranslatorBackend Cramped(Vcpu vcpu) => new(vcpu, codeBytes: 64 << 10, nativeBytes: TranslatorBackend.LeastNativeBytes, hot: 2) { VerifiesTemplates = true };
+    public static TranslatorBackend Cramped(Vcpu vcpu) => Cramped(vcpu, null);
+
+    /// <summary>The same, whose templates others may have, too.</summary>
+    public static TranslatorBackend Cramped(Vcpu vcpu, TranslationStore? store) =>
+        new(vcpu, codeBytes: 64 << 10, nativeBytes: TranslatorBackend.LeastNativeBytes, hot: 2, store) { VerifiesTemplates = true };
 
     /// <summary>What differs between two machines; null: nothing.</summary>
     public static string? Difference(TestMachine expected, TestMachine actual)

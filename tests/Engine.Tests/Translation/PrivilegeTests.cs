@@ -1,6 +1,5 @@
 using Godwit.Engine.Cpu;
 using Godwit.Engine.Machine;
-using Godwit.Engine.Memory;
 using Godwit.Engine.Tests.Interpreter;
 using Godwit.Engine.Translation;
 using Iced.Intel;

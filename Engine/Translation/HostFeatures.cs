@@ -10,11 +10,13 @@ internal static class HostFeatures
 {
     private static readonly FeatureGate _gate = new(Query);
 
+    // Asked of the runtime here alone: what asks it cannot be precompiled.
+
     /// <summary>Whether VEX instructions and the upper halves of vector registers may be used.</summary>
-    public static bool HasAvx => Avx.IsSupported;
+    public static bool HasAvx { get; } = Avx.IsSupported;
 
     /// <summary>Whether instructions of BMI2 may be used.</summary>
-    public static bool HasBmi2 => Bmi2.X64.IsSupported;
+    public static bool HasBmi2 { get; } = Bmi2.X64.IsSupported;
 
     public static bool Allows(Code code) => _gate.Allows(code) && (code.Encoding() != EncodingKind.VEX || HasAvx);
 

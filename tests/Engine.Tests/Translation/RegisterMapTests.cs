@@ -141,6 +141,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
         }
         machine.Write(TestMachine.Tables + 0x2000 + (TestMachine.Data >> 21) * 8, PageTable | 7);
         machine.SetHandler(14, Handler);
+        machine.SetHandler(0, Handler);
         machine.Load(a =>
         {
             Label top = a.CreateLabel();
@@ -154,7 +155,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
         });
         machine.Load(a =>
         {
-            a.add(rsp, 40);
+            a.mov(rsp, (long)TestMachine.StackTop);
             a.add(rsi, 1);
             a.jmp(r13);
         }, Handler);
@@ -175,7 +176,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
         for (int i = random.Next(2, 9); i > 0; i--)
         {
             AssemblerRegister64 one = Any(), two = Any();
-            switch (random.Next(16))
+            switch (random.Next(17))
             {
                 case 0: a.add(one, two); break;
                 case 1: a.sub(one, two); break;
@@ -193,6 +194,8 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
                 case 13: a.xor(__qword_ptr[pointer - 16], one); break;
                 case 14: a.mul(random.Next(2) == 0 ? rdx : one); break;
                 case 15: a.push(rsp); a.pop(two); break;
+                // What does not fit leaves, and may fault.
+                case 16: a.cqo(); a.idiv(one); break;
             }
             if (i != 2 || !skips)
                 continue;

@@ -12,27 +12,14 @@ namespace Godwit.Engine.Tests.Translation;
 /// <summary>Loops that run several turns at a time, over pages of which some are missing, read-only, or watched for writes.</summary>
 public sealed unsafe class LoopTests(ITestOutputHelper output)
 {
-    private const ulong Handler = TestMachine.Code + 0x1000, PageTable = 0x7000;
-    private const int WindowPages = 8;
-
-    /// <summary>The window's place in the 2 MiB that have small pages.</summary>
-    private const int FirstPage = 16;
-
-    private const ulong Window = TestMachine.Data + FirstPage * PageNumber.Size;
+    private static readonly PagedWindow _window = new(pages: 8);
 
     [Fact]
     public void RandomLoopsFaultWhereTheInterpreterFaults()
     {
         int first = Environment.TickCount;
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + 60; seed++)
-        {
-            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
-            ProgramComparison.Execute(interpreted, 100_000);
-            ProgramComparison.Execute(translated, 100_000);
-            string? difference = ProgramComparison.Difference(interpreted, translated);
-            Assert.True(difference is null, $"seed {seed}: {difference}");
-        }
+        ProgramComparison.AssertEqual(Prepared, ProgramComparison.Eager, (first, 60), slices: 1, (_, _) => 100_000);
     }
 
     [Fact]
@@ -40,19 +27,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
     {
         int first = Environment.TickCount;
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + 10; seed++)
-        {
-            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
-            Random random = new(seed);
-            for (int slice = 0; slice < 25; slice++)
-            {
-                int budget = random.Next(1, 200);
-                ProgramComparison.Execute(interpreted, budget);
-                ProgramComparison.Execute(translated, budget);
-                string? difference = ProgramComparison.Difference(interpreted, translated);
-                Assert.True(difference is null, $"seed {seed}, slice {slice}: {difference}");
-            }
-        }
+        ProgramComparison.AssertEqual(Prepared, ProgramComparison.Eager, (first, 10), slices: 25, (_, random) => random.Next(1, 200));
     }
 
     [Fact]
@@ -117,16 +92,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
                 Loop(a, random);
             a.jmp(top);
         });
-        // Error code, address and RIP stay in memory; R13 is where the program goes on.
-        machine.Load(a =>
-        {
-            a.pop(__qword_ptr[TestMachine.Data]);
-            a.pop(__qword_ptr[TestMachine.Data + 8]);
-            a.mov(rdi, cr2);
-            a.mov(__qword_ptr[TestMachine.Data + 16], rdi);
-            a.mov(rsp, rbp);
-            a.jmp(r13);
-        }, Handler);
+        PagedWindow.LoadHandler(machine);
         return machine;
     }
 
@@ -137,7 +103,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
         bool isRotated = random.Next(3) == 0;
         AssemblerRegister64 pointer = random.Next(3) == 0 ? r8 : rsi, step = random.Next(4) == 0 ? r9 : rdx;
         a.lea(r13, __[next]);
-        a.mov(pointer, (long)Window + random.Next(-200, WindowPages * (int)PageNumber.Size));
+        a.mov(pointer, (long)PagedWindow.Start + random.Next(-200, _window.Bytes));
         a.mov(step, random.Next(6) switch
         {
             0 => random.NextInt64(),
@@ -146,7 +112,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
             _ => random.Next(600),
         });
         a.mov(ecx, random.Next(1, 3000));
-        a.mov(rdi, (long)Window + random.Next((int)PageNumber.Size));
+        a.mov(rdi, (long)PagedWindow.Start + random.Next((int)PageNumber.Size));
         bool stepped = random.Next(2) == 0;
         int constant = random.Next(-64, 200);
         if (isRotated)
@@ -173,7 +139,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
                 case 5: a.movaps(xmm1, __xmmword_ptr[rdi + (place & -16)]); break;
                 case 6: a.movups(__xmmword_ptr[pointer + place], xmm1); break;
                 case 7: a.movzx(eax, __byte_ptr[pointer + place]); a.add(bl, __byte_ptr[rdi + rax]); break;
-                case 8: a.mov(rdi, __qword_ptr[pointer + place]); a.and(rdi, 0x1ff0); a.add(rdi, (int)Window); break;
+                case 8: a.mov(rdi, __qword_ptr[pointer + place]); a.and(rdi, 0x1ff0); a.add(rdi, (int)PagedWindow.Start); break;
                 case 9: a.add(rbx, pointer); break;
                 case 10: a.add(__dword_ptr[rdi + place], ebx); break;
                 case 11: a.shl(rbx, 3); a.sub(rbx, __qword_ptr[rdi + place]); break;
@@ -210,7 +176,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
     {
         Random random = new(seed);
         TestMachine machine = Paged(random, backend);
-        machine.Load(a => a.hlt(), Handler);
+        machine.Load(a => a.hlt(), PagedWindow.Handler);
         machine.Load(a =>
         {
             Label top = a.CreateLabel();
@@ -222,7 +188,7 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
             a.dec(ebx);
             a.cmovz(ecx, eax);
             a.mov(rsi, (long)TestMachine.Data + random.Next(0x2000));
-            a.mov(rdi, (long)Window - 0x800 + random.Next(0x1000));
+            a.mov(rdi, (long)PagedWindow.Start - 0x800 + random.Next(0x1000));
             switch (size, random.Next(2))
             {
                 case (1, 0): a.rep.movsb(); break;
@@ -241,27 +207,11 @@ public sealed unsafe class LoopTests(ITestOutputHelper output)
         return machine;
     }
 
-    /// <summary>A machine whose data lie in small pages, some of the window's missing or read-only, in any order.</summary>
     private static TestMachine Paged(Random random, Func<Vcpu, IVcpuBackend> backend)
     {
         TestMachine machine = new(64, memory: 4 << 20, backend: backend);
         machine.State.Cr4 |= Cr4.OSFXSR;
-        machine.State.Cr0 |= Cr0.WP;
-        byte[] contents = new byte[(FirstPage + WindowPages) * (int)PageNumber.Size];
-        random.NextBytes(contents);
-        Assert.True(machine.Memory.TryWrite(new GuestPhysicalAddress(TestMachine.Data), contents));
-        for (int i = 0; i < 512; i++)
-        {
-            int page = i - FirstPage;
-            bool inWindow = page is >= 0 and < WindowPages;
-            int at = inWindow ? FirstPage + (page * 3 & (WindowPages - 1)) : i;
-            ulong rights = !inWindow ? 3ul : random.Next(8) switch { 0 => 0ul, 1 => 1ul, _ => 3ul };
-            machine.Write(PageTable + (ulong)i * 8, (TestMachine.Data + (ulong)at * PageNumber.Size) | rights);
-        }
-        machine.Write(TestMachine.Tables + 0x2000 + (TestMachine.Data >> 21) * 8, PageTable | 7);
-        machine.SetHandler(14, Handler);
-        machine.SetHandler(13, Handler);
-        machine.SetHandler(12, Handler);
+        _window.Map(machine, random, entry => random.Next(8) switch { 0 => entry & ~3ul, 1 => entry & ~2ul, _ => entry });
         return machine;
     }
 }

@@ -16,23 +16,16 @@ namespace Godwit.Engine.Tests.Translation;
 /// </summary>
 public sealed unsafe class MissTests(ITestOutputHelper output)
 {
-    private const ulong Handler = TestMachine.Code + 0x1000, PageTable = 0x7000, Nowhere = 0x4000_0000;
-    private const int FirstPage = 16, WindowPages = 16;
-    private const ulong Window = TestMachine.Data + FirstPage * PageNumber.Size;
+    private const ulong Nowhere = 0x4000_0000;
+
+    private static readonly PagedWindow _window = new(pages: 16);
 
     [Fact]
     public void RandomCodeThatMissesEndsAsInterpreted()
     {
         int first = Environment.TickCount;
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + 50; seed++)
-        {
-            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
-            ProgramComparison.Execute(interpreted, 20_000);
-            ProgramComparison.Execute(translated, 20_000);
-            if (ProgramComparison.Difference(interpreted, translated) is { } difference)
-                Assert.Fail($"seed {seed}: {difference}; {ProgramComparison.Locate(backend => Prepared(seed, backend), ProgramComparison.Eager, 20_000)}");
-        }
+        ProgramComparison.AssertEqual(Prepared, ProgramComparison.Eager, (first, 50), slices: 1, (_, _) => 20_000);
     }
 
     [Fact]
@@ -40,19 +33,7 @@ public sealed unsafe class MissTests(ITestOutputHelper output)
     {
         int first = Environment.TickCount;
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + 20; seed++)
-        {
-            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, ProgramComparison.Eager);
-            Random random = new(seed);
-            for (int slice = 0; slice < 40; slice++)
-            {
-                int budget = random.Next(1, 150);
-                ProgramComparison.Execute(interpreted, budget);
-                ProgramComparison.Execute(translated, budget);
-                string? difference = ProgramComparison.Difference(interpreted, translated);
-                Assert.True(difference is null, $"seed {seed}, slice {slice}: {difference}");
-            }
-        }
+        ProgramComparison.AssertEqual(Prepared, ProgramComparison.Eager, (first, 20), slices: 40, (_, random) => random.Next(1, 150));
     }
 
     [Fact]
@@ -95,15 +76,7 @@ public sealed unsafe class MissTests(ITestOutputHelper output)
                 Piece(a, random, wide);
             a.jmp(top);
         });
-        machine.Load(a =>
-        {
-            a.pop(__qword_ptr[TestMachine.Data]);
-            a.pop(__qword_ptr[TestMachine.Data + 8]);
-            a.mov(rdi, cr2);
-            a.mov(__qword_ptr[TestMachine.Data + 16], rdi);
-            a.mov(rsp, rbp);
-            a.jmp(r13);
-        }, Handler);
+        PagedWindow.LoadHandler(machine);
         return machine;
     }
 
@@ -114,7 +87,7 @@ public sealed unsafe class MissTests(ITestOutputHelper output)
         a.mov(rax, cr3);
         a.mov(cr3, rax);
         foreach (AssemblerRegister64 pointer in (ReadOnlySpan<AssemblerRegister64>)[rsi, rdi, r8])
-            a.mov(pointer, (long)Window + random.Next(WindowPages) * (long)PageNumber.Size + (random.Next(3) == 0 ? -16 : random.Next(200) & -16));
+            a.mov(pointer, (long)PagedWindow.Start + (random.Next(_window.Bytes) & ~0xfffL) + (random.Next(3) == 0 ? -16 : random.Next(200) & -16));
         a.mov(ecx, 2);
         a.Label(ref twice);
         for (int i = random.Next(3, 14); i > 0; i--)
@@ -165,29 +138,12 @@ public sealed unsafe class MissTests(ITestOutputHelper output)
         }
     }
 
-    /// <summary>A machine whose window has pages in any order, some missing, read-only, or of no memory.</summary>
     private static TestMachine Paged(Random random, Func<Vcpu, IVcpuBackend> backend)
     {
         TestMachine machine = new(64, CpuLevel.V3, memory: 4 << 20, backend: backend);
         machine.State.Cr4 |= Cr4.OSFXSR | Cr4.OSXSAVE;
         machine.State.Xcr0 = 7;
-        machine.State.Cr0 |= Cr0.WP;
-        byte[] contents = new byte[(FirstPage + WindowPages) * (int)PageNumber.Size];
-        random.NextBytes(contents);
-        Assert.True(machine.Memory.TryWrite(new GuestPhysicalAddress(TestMachine.Data), contents));
-        for (int i = 0; i < 512; i++)
-        {
-            int page = i - FirstPage;
-            bool inWindow = page is >= 0 and < WindowPages;
-            int at = inWindow ? FirstPage + (page * 3 & (WindowPages - 1)) : i;
-            ulong entry = (TestMachine.Data + (ulong)at * PageNumber.Size) | 3;
-            if (inWindow)
-                entry = random.Next(16) switch { 0 => 0, 1 => entry & ~2ul, 2 => Nowhere | 3, _ => entry };
-            machine.Write(PageTable + (ulong)i * 8, entry);
-        }
-        machine.Write(TestMachine.Tables + 0x2000 + (TestMachine.Data >> 21) * 8, PageTable | 7);
-        machine.SetHandler(14, Handler);
-        machine.SetHandler(13, Handler);
+        _window.Map(machine, random, entry => random.Next(16) switch { 0 => 0, 1 => entry & ~2ul, 2 => Nowhere | 3, _ => entry });
         return machine;
     }
 }

@@ -7,6 +7,7 @@ using Godwit.Engine.Memory;
 using Godwit.Engine.Tests.Interpreter;
 using Godwit.Engine.Translation;
 using Iced.Intel;
+using Xunit;
 
 namespace Godwit.Engine.Tests.Translation;
 
@@ -31,7 +32,9 @@ internal static unsafe class ProgramComparison
         new(vcpu, codeBytes: 64 << 10, nativeBytes: TranslatorBackend.LeastNativeBytes, hot: 2, store) { VerifiesTemplates = true };
 
     /// <summary>What differs between two machines; null: nothing.</summary>
-    public static string? Difference(TestMachine expected, TestMachine actual)
+    public static string? Difference(TestMachine expected, TestMachine actual) => StateDifference(expected, actual) ?? MemoryDifference(expected.Memory, actual.Memory);
+
+    private static string? StateDifference(TestMachine expected, TestMachine actual)
     {
         ref CpuState left = ref expected.State, right = ref actual.State;
         if (actual.Backend is TranslatorBackend { TemplateDifference: { } template })
@@ -46,11 +49,39 @@ internal static unsafe class ProgramComparison
         // Segments, control registers, x87 and vectors, all that is saved: the rest of the state.
         ReadOnlySpan<byte> one = MemoryMarshal.AsBytes(new ReadOnlySpan<CpuState>(in left)), two = MemoryMarshal.AsBytes(new ReadOnlySpan<CpuState>(in right));
         int rest = one.CommonPrefixLength(two);
-        if (rest != one.Length)
-            return $"the state's byte {rest} is {two[rest]:x2}, not {one[rest]:x2}";
-        byte[] memory = Contents(expected.Memory), other = Contents(actual.Memory);
+        return rest == one.Length ? null : $"the state's byte {rest} is {two[rest]:x2}, not {one[rest]:x2}";
+    }
+
+    private static string? MemoryDifference(GuestMemory expected, GuestMemory actual)
+    {
+        byte[] memory = Contents(expected), other = Contents(actual);
         int same = memory.AsSpan().CommonPrefixLength(other);
         return same == memory.Length ? null : $"memory at 0x{same:x} is {other[same]:x2}, not {memory[same]:x2}";
+    }
+
+    /// <summary>Runs programs of successive seeds on the interpreter and on another back end, slice by slice, and compares after each.</summary>
+    /// <param name="prepare">Makes a program's machine on a back end.</param>
+    /// <param name="other">The back end that is compared with the interpreter.</param>
+    /// <param name="seeds">The first seed, and how many.</param>
+    /// <param name="slices">How many slices of each program.</param>
+    /// <param name="length">A slice's instructions, by its number and a generator for them.</param>
+    /// <param name="memoryEvery">Memory is compared after every so many slices only, which takes longest.</param>
+    public static void AssertEqual(
+        Func<int, Func<Vcpu, IVcpuBackend>, TestMachine> prepare, Func<Vcpu, IVcpuBackend> other, (int First, int Count) seeds, int slices, Func<int, Random, long> length, int memoryEvery = 1)
+    {
+        for (int seed = seeds.First; seed < seeds.First + seeds.Count; seed++)
+        {
+            using TestMachine left = prepare(seed, Interpreter), right = prepare(seed, other);
+            Random random = new(seed);
+            for (int slice = 0; slice < slices; slice++)
+            {
+                long instructions = length(slice, random);
+                Execute(left, instructions);
+                Execute(right, instructions);
+                if ((slice % memoryEvery == 0 ? Difference(left, right) : StateDifference(left, right)) is { } difference)
+                    Assert.Fail($"seed {seed}, slice {slice}: {difference}; {Locate(backend => prepare(seed, backend), other, (long)left.State.RetiredInstructions)}");
+            }
+        }
     }
 
     /// <summary>The first instruction after which two machines that start alike differ, in words.</summary>

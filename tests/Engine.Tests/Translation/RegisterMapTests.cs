@@ -13,8 +13,7 @@ namespace Godwit.Engine.Tests.Translation;
 /// <summary>Loops and runs whose much used registers lie in host registers of others: wherever they are left, every register has its own value.</summary>
 public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
 {
-    private const ulong Handler = TestMachine.Code + 0x1000, PageTable = 0x7000, Window = TestMachine.Data + 0x1_0000;
-    private const int WindowPages = 8;
+    private static readonly PagedWindow _window = new(pages: 8);
 
     private static readonly AssemblerRegister64[] _upper = [r8, r9, r10, r11, r15], _lower = [rax, rbx, rdx, rbp, r12, r14];
 
@@ -100,31 +99,8 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
     {
         int first = Environment.TickCount;
         output.WriteLine($"seeds from {first}");
-        for (int seed = first; seed < first + 6; seed++)
-        {
-            using TestMachine interpreted = Prepared(seed, ProgramComparison.Interpreter), translated = Prepared(seed, cramped ? ProgramComparison.Cramped : ProgramComparison.Eager);
-            for (int slice = 0; slice < 600; slice++)
-            {
-                int budget = slice < 3 ? 3000 : 1 + slice % 131;
-                ProgramComparison.Execute(interpreted, budget);
-                ProgramComparison.Execute(translated, budget);
-                string? difference = slice % 100 == 0 ? ProgramComparison.Difference(interpreted, translated) : Registers(interpreted, translated);
-                if (difference is not null)
-                    Assert.Fail($"seed {seed}, slice {slice}: {difference}\n"
-                        + ProgramComparison.Locate(backend => Prepared(seed, backend), cramped ? ProgramComparison.Cramped : ProgramComparison.Eager, (long)interpreted.State.RetiredInstructions));
-            }
-        }
-    }
-
-    private static string? Registers(TestMachine expected, TestMachine actual)
-    {
-        ref CpuState left = ref expected.State, right = ref actual.State;
-        if (left.RetiredInstructions != right.RetiredInstructions || left.Rip != right.Rip || left.Rflags != right.Rflags)
-            return $"RIP {right.Rip:x} RFLAGS {right.Rflags:x}, not {left.Rip:x} and {left.Rflags:x}";
-        for (int i = 0; i < 16; i++)
-            if (left.Gpr[i] != right.Gpr[i])
-                return $"register {i} is {right.Gpr[i]:x}, not {left.Gpr[i]:x}";
-        return null;
+        ProgramComparison.AssertEqual(
+            Prepared, cramped ? ProgramComparison.Cramped : ProgramComparison.Eager, (first, 6), slices: 600, (slice, _) => slice < 3 ? 3000 : 1 + slice % 131, memoryEvery: 100);
     }
 
     /// <summary>Loops one after the other, for ever; a handler gives up the loop that faults.</summary>
@@ -132,16 +108,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
     {
         Random random = new(seed);
         TestMachine machine = new(64, memory: 4 << 20, backend: backend);
-        machine.State.Cr0 |= Cr0.WP;
-        for (int i = 0; i < 512; i++)
-        {
-            int page = i - (int)((Window - TestMachine.Data) >> PageNumber.Shift);
-            ulong rights = page is < 0 or >= WindowPages ? 3ul : random.Next(8) switch { 0 => 0ul, 1 => 1ul, _ => 3ul };
-            machine.Write(PageTable + (ulong)i * 8, (TestMachine.Data + (ulong)i * PageNumber.Size) | rights);
-        }
-        machine.Write(TestMachine.Tables + 0x2000 + (TestMachine.Data >> 21) * 8, PageTable | 7);
-        machine.SetHandler(14, Handler);
-        machine.SetHandler(0, Handler);
+        _window.Map(machine, random, entry => random.Next(8) switch { 0 => 0, 1 => entry & ~2ul, _ => entry });
         machine.Load(a =>
         {
             Label top = a.CreateLabel();
@@ -158,7 +125,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
             a.mov(rsp, (long)TestMachine.StackTop);
             a.add(rsi, 1);
             a.jmp(r13);
-        }, Handler);
+        }, PagedWindow.Handler);
         return machine;
     }
 
@@ -169,7 +136,7 @@ public sealed unsafe class RegisterMapTests(ITestOutputHelper output)
         AssemblerRegister64[] used = [_lower[random.Next(6)], .. _upper.Where(register => register != pointer)];
         AssemblerRegister64 Any() => used[random.Next(used.Length)];
         a.lea(r13, __[next]);
-        a.mov(pointer, (long)Window + random.Next(WindowPages * (int)PageNumber.Size));
+        a.mov(pointer, (long)PagedWindow.Start + random.Next(_window.Bytes));
         a.mov(ecx, random.Next(2, 400));
         a.Label(ref again);
         bool skips = random.Next(2) == 0;

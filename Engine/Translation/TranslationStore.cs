@@ -44,10 +44,9 @@ public sealed unsafe class TranslationStore
         {
             if (_users++ != 0 || _size == 0)
                 return;
-            // Allocations of this size are fresh mappings: they cost what is touched.
+            // Allocations of these sizes are fresh mappings: they cost what is touched.
             _memory = (byte*)NativeMemory.Alloc((nuint)_size);
-            _slots = (Slot*)NativeMemory.AlignedAlloc((nuint)_sets * Ways * (nuint)sizeof(Slot), 64);
-            NativeMemory.Clear(_slots, (nuint)_sets * Ways * (nuint)sizeof(Slot));
+            _slots = (Slot*)NativeMemory.AllocZeroed((nuint)_sets * Ways, (nuint)sizeof(Slot));
             _end = _size;
         }
     }
@@ -60,7 +59,7 @@ public sealed unsafe class TranslationStore
             if (--_users != 0)
                 return;
             NativeMemory.Free(_memory);
-            NativeMemory.AlignedFree(_slots);
+            NativeMemory.Free(_slots);
             _memory = null;
             _slots = null;
         }

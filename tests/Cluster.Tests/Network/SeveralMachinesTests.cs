@@ -87,7 +87,7 @@ public sealed partial class SeveralMachinesTests(ThreeMachines cluster) : IClass
         Assert.True(took.TotalSeconds < FailoverSeconds, $"it took {took.TotalSeconds:0.0} s");
 
         await cluster.Lab.MendAsync("s1");
-        await Eventually.HoldsAsync("the silo that was held to be dead ends", () => Task.FromResult(cluster.Silo("s1").HasExited));
+        await Eventually.HoldsAsync("the silo that was held to be dead ends", () => Task.FromResult(cluster.Silo("s1").HasExited), () => cluster.Silo("s1").Errors);
         Assert.Contains("silo s1 ends: the others hold it to be dead", cluster.Silo("s1").Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("s1", (await cluster.LookAsync("cut")).Holders);
         await TickAsync("cut", 5);

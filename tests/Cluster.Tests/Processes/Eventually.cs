@@ -8,13 +8,16 @@ internal static class Eventually
 {
     private static readonly TimeSpan _limit = TimeSpan.FromSeconds(90);
 
-    public static async Task HoldsAsync(string what, Func<Task<bool>> condition)
+    /// <param name="what">What is to come true.</param>
+    /// <param name="condition">Whether it has.</param>
+    /// <param name="seen">What there is to see when it has not.</param>
+    public static async Task HoldsAsync(string what, Func<Task<bool>> condition, Func<string>? seen = null)
     {
         var since = Stopwatch.GetTimestamp();
         using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
         while (!await condition())
         {
-            Assert.True(Stopwatch.GetElapsedTime(since) < _limit, $"It did not come true: {what}");
+            Assert.True(Stopwatch.GetElapsedTime(since) < _limit, $"It did not come true: {what}{(seen is null ? "" : $"; seen: {seen()}")}");
             await look.WaitForNextTickAsync();
         }
     }

@@ -33,7 +33,7 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Which way the trace goes on behind a block's last instruction.</summary>
     private readonly bool[] _goesOn = new bool[LongestTrace], _takes = new bool[LongestTrace];
 
-    private readonly BlockBytes _bytes = new();
+    private readonly BlockBytes _bytes;
     private readonly Decoder _decoder32, _decoder64;
     private int _charged;
 
@@ -65,10 +65,9 @@ internal sealed unsafe partial class BlockTranslator
         if (page == null)
             return false;
         int member = at == 0 ? 0 : 1 + _members.Count, first = member == 0 ? 0 : _guestEnds[member - 1];
-        Span<byte> bytes = _guest.AsSpan(first, block->Bytes);
-        new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).CopyTo(bytes);
+        new ReadOnlySpan<byte>(page + (block->Physical & OffsetMask), block->Bytes).CopyTo(_guest.AsSpan(first));
         _guestEnds[member] = first + block->Bytes;
-        _bytes.Take(bytes);
+        _bytes.Take(first, _guestEnds[member]);
         _memory.Narrow = block->Mode != CodeMode.Code64;
         Decoder decoder = _memory.Narrow ? _decoder32 : _decoder64;
         decoder.IP = block->Rip;
@@ -246,20 +245,14 @@ internal sealed unsafe partial class BlockTranslator
 
     private static byte Condition(in GuestInstruction guest) => (byte)(0x80 + (guest.Instruction.ConditionCode - ConditionCode.o));
 
-    /// <summary>The bytes of the block that is being decoded: no objects are made for each, or the vCPU would wait for their collection.</summary>
-    private sealed class BlockBytes : CodeReader
+    /// <summary>Reads the block that is being decoded: no objects are made for each, or the vCPU would wait for their collection.</summary>
+    private sealed class BlockBytes(byte[] guest) : CodeReader
     {
-        private readonly byte[] _bytes = new byte[PageNumber.Size];
         private int _position, _end;
 
-        public void Take(ReadOnlySpan<byte> bytes)
-        {
-            bytes.CopyTo(_bytes);
-            _position = 0;
-            _end = bytes.Length;
-        }
+        public void Take(int from, int to) => (_position, _end) = (from, to);
 
-        public override int ReadByte() => _position < _end ? _bytes[_position++] : -1;
+        public override int ReadByte() => _position < _end ? guest[_position++] : -1;
     }
 
     /// <summary>A branch away from a trace, what was charged for the rest of it, and where it goes from where.</summary>

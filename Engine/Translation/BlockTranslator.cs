@@ -54,6 +54,7 @@ internal sealed unsafe partial class BlockTranslator
         _loops = new LoopCode(code, _flags, edges);
         _privileges = new PrivilegeCode(code, _memory, _flags, edges);
         _features = new FeatureGate(vcpu.Services);
+        _bytes = new BlockBytes(_guest);
         _decoder32 = Decoder.Create(32, _bytes, DecoderOptions.AMD);
         _decoder64 = Decoder.Create(64, _bytes, DecoderOptions.AMD);
         _exit = Exit;

@@ -160,6 +160,14 @@ internal sealed unsafe partial class HostEmitter : CodeWriter, IDisposable
         Int32(value);
     }
 
+    /// <summary>TEST of a byte of the context with bits.</summary>
+    public void TestContext(int field, byte bits)
+    {
+        Bytes(0x41, 0xf6, 0x87);
+        Int32(field);
+        Bytes(bits);
+    }
+
     /// <summary>CMP of 64 or 32 bits of memory with a constant (not a RIP: <see cref="ComparePlace"/>), sign-extended.</summary>
     public void CompareMemory(int @base, int displacement, int value, bool wide)
     {

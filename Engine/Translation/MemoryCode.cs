@@ -340,11 +340,17 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
 
     private static int SlotOf(in GroupedAccess access) => ContextLayout.Groups + access.Group * sizeof(ulong);
 
-    public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
+    /// <summary>Begins a check of an operand that is in no group.</summary>
+    private void Begin()
     {
         _added = false;
         flags.SaveLazily();
         _begins = code.Offset;
+    }
+
+    public void Check(in Instruction instruction, int size, bool write, Action<int> miss)
+    {
+        Begin();
         Compute(instruction);
         AddSegment(instruction, size, miss);
         Look(size, write, miss);
@@ -353,9 +359,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     /// <summary>The same with an address that is moved before its segment is added; the second scratch register is free for that.</summary>
     public void Check(in Instruction instruction, int size, bool write, Action<int> miss, Action move)
     {
-        _added = false;
-        flags.SaveLazily();
-        _begins = code.Offset;
+        Begin();
         Compute(instruction);
         move();
         AddSegment(instruction, size, miss);
@@ -368,9 +372,7 @@ internal sealed class MemoryCode(HostEmitter code, FlagCode flags, RegisterMap m
     /// <summary>As much of the stack, relative to a host register.</summary>
     public void CheckAt(int register, int displacement, bool write, Action<int> miss)
     {
-        _added = false;
-        flags.SaveLazily();
-        _begins = code.Offset;
+        Begin();
         Stack(register, displacement);
         Look(Slot, write, miss);
     }

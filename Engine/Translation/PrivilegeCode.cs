@@ -45,7 +45,7 @@ internal sealed unsafe class PrivilegeCode(HostEmitter code, MemoryCode memory, 
     public void Emit(in Instruction instruction, ulong next, Action<int> exit)
     {
         // test byte [efer], SCE
-        Test(ContextLayout.Efer, (byte)Efer.SCE);
+        code.TestContext(ContextLayout.Efer, (byte)Efer.SCE);
         exit(code.JumpIf(HostEmitter.IfEqual));
         if (instruction.Mnemonic == Mnemonic.Syscall)
             Enter(next, exit);
@@ -58,7 +58,7 @@ internal sealed unsafe class PrivilegeCode(HostEmitter code, MemoryCode memory, 
     private void Enter(ulong next, Action<int> exit)
     {
         // A kernel whose alignment would be checked, or that SMAP does not hold back at once.
-        Test(ContextLayout.Fmask + 2, (byte)(Rflags.AC >> 16));
+        code.TestContext(ContextLayout.Fmask + 2, (byte)(Rflags.AC >> 16));
         exit(code.JumpIf(HostEmitter.IfEqual));
         code.Memory(HostEmitter.MovLoad, HostRegisters.First, HostRegisters.Context, ContextLayout.Lstar);
         edges.FindIndirect(exit, ContextLayout.JumpsSupervisor);
@@ -85,14 +85,14 @@ internal sealed unsafe class PrivilegeCode(HostEmitter code, MemoryCode memory, 
 
     private void Return(Action<int> exit)
     {
-        Test(ContextLayout.Selector(Register.SS) + sizeof(ushort), Dpl);
+        code.TestContext(ContextLayout.Selector(Register.SS) + sizeof(ushort), Dpl);
         exit(code.JumpIf(HostEmitter.IfNotEqual));
         memory.Copy(R11, HostRegisters.Second);
         TestSecond((int)(Rflags.TF | Rflags.AC));
         exit(code.JumpIf(HostEmitter.IfNotEqual));
         TestSecond((int)Rflags.IF);
         int closed = code.JumpIf(HostEmitter.IfEqual);
-        Test(ContextLayout.EventHeld, 0xff);
+        code.TestContext(ContextLayout.EventHeld, 0xff);
         exit(code.JumpIf(HostEmitter.IfNotEqual));
         code.Land(closed);
         foreach (int field in (ReadOnlySpan<int>)[ContextLayout.TlbUser, ContextLayout.JumpsUser])
@@ -159,14 +159,6 @@ internal sealed unsafe class PrivilegeCode(HostEmitter code, MemoryCode memory, 
         code.Memory(HostEmitter.MovStore, HostRegisters.First, HostRegisters.Context, ContextLayout.Tlb);
         code.Memory(HostEmitter.MovLoad, HostRegisters.Second, HostRegisters.Context, jumps);
         code.Memory(HostEmitter.MovStore, HostRegisters.Second, HostRegisters.Context, ContextLayout.Jumps);
-    }
-
-    /// <summary>TEST of a byte of the context.</summary>
-    private void Test(int field, byte bits)
-    {
-        code.Bytes(0x41, 0xf6, 0x87);
-        code.Int32(field);
-        code.Bytes(bits);
     }
 
     /// <summary>test r11d, imm32</summary>

@@ -152,10 +152,8 @@ internal sealed class StateCode(HostEmitter code, MemoryCode memory, FlagCode fl
     private void Supervisor(Action<int> exit)
     {
         flags.Save();
-        // test byte [ss attributes], DPL
-        code.Bytes(0x41, 0xf6, 0x87);
-        code.Int32(ContextLayout.Selector(Register.SS) + sizeof(ushort));
-        code.Bytes(Dpl);
+        // The attributes' first byte.
+        code.TestContext(ContextLayout.Selector(Register.SS) + sizeof(ushort), Dpl);
         exit(code.JumpIf(HostEmitter.IfNotEqual));
     }
 

@@ -42,10 +42,7 @@ internal sealed class VectorRegisters(HostEmitter code)
     {
         _load = code.Offset;
         List<int> refused = [];
-        // test byte [cr0], imm8
-        code.Bytes(0x41, 0xf6, 0x87);
-        code.Int32(ContextLayout.Cr0);
-        code.Bytes(EmulationOrTaskSwitched);
+        code.TestContext(ContextLayout.Cr0, EmulationOrTaskSwitched);
         refused.Add(code.JumpIf(HostEmitter.IfNotEqual));
         Missing(ContextLayout.Cr4, OsFxsr);
         refused.Add(code.JumpIf(HostEmitter.IfNotEqual));
@@ -195,17 +192,10 @@ internal sealed class VectorRegisters(HostEmitter code)
     }
 
     /// <summary>test byte [NativeVectors], imm8</summary>
-    private void Test(byte bit) => Test(ContextLayout.Vectors, bit);
+    private void Test(byte bit) => code.TestContext(ContextLayout.Vectors, bit);
 
     /// <summary>test byte [NativeMissVectors], imm8</summary>
-    private void Was(byte bit) => Test(ContextLayout.MissVectors, bit);
-
-    private void Test(int field, byte bit)
-    {
-        code.Bytes(0x41, 0xf6, 0x87);
-        code.Int32(field);
-        code.Bytes(bit);
-    }
+    private void Was(byte bit) => code.TestContext(ContextLayout.MissVectors, bit);
 
     /// <summary>mov byte [NativeVectors], imm8</summary>
     private void State(byte state)
